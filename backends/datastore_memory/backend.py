@@ -255,7 +255,8 @@ class MemoryBackend(Backend):
             return Outcome(False, None if old is None else old.revision)
         if delete.fence is not None:
             if old is not None:  # what it remembers stays, in a document that nobody sees
-                self._store(Document(delete.id, delete.at, "deleted", GONE), "null", delete.fence)
+                gone = Document(delete.id, delete.at, "deleted", GONE, updated_at=delete.at, updated_by_agent="")
+                self._store(gone, "null", delete.fence)
         elif delete.id in self._stored:
             self._remove(delete.id)
         return Outcome(old is not None)

@@ -193,6 +193,7 @@ class Upload(Bound):
 
         Raises:
             ConflictError: If the blob is not at the revision that was asked for.
+            ConflictError: Also if its parts were removed before it was complete, because it took longer than ``ttl``.
             DeadlineExceededError: If it has taken longer than the parts stay.
         """
         left = self._parts(self._waiting)
@@ -222,13 +223,15 @@ class Upload(Bound):
         if there is not None:
             remind(scope_of(self), now + (self._grace or GRACE))  # this took long, if there is none for so early
             writes.append(self._mark(there.head.version, there.head.parts, now + self._grace))
-        moment = scope_of(self).moment(self._ttl)
+        moment, mark = scope_of(self).moment(self._ttl), None
         if moment.expires_at is not None:  # a head that expires leaves nobody to mark its version
             until = min(parse_time(moment.expires_at).timestamp() + self._grace, _LATEST)
             mark = self._mark(self._version, self._sent, until)
-            self._marked = mark.revision
-            writes.append(mark)
+            # If it has gone, its time was over after an attempt that came too late, and the parts went before it.
+            writes.append(mark._replace(if_revision=self._marked))
         self._write(writes)
+        if mark is not None:
+            self._marked = mark.revision
         if core.clock() > self._begun + UPLOAD - _SLACK:
             raise self._during(
                 DeadlineExceededError(f"it took longer than {(UPLOAD - _SLACK) / 3_600:g} hours; begin again")
@@ -267,7 +270,10 @@ class Upload(Bound):
         """Remove the mark of what is stored now, and now and then what is due."""
         core = scope_of(self).core
         if self._ttl is None:
-            is_ours = core.write_one(Delete(self._mark_id, core.now(), self._marked)).done
+            try:
+                is_ours = core.write_one(Delete(self._mark_id, core.now(), self._marked, certain=True)).done
+            except DataStoreError:  # an answer was lost, so it may be that somebody else has removed the mark
+                is_ours = False
         else:
             is_ours = self._is_marked()
         if not is_ours:
@@ -331,6 +337,8 @@ class Upload(Bound):
         for outcome in scope_of(self).core.write(puts):
             if outcome.error is not None:
                 raise self._during(outcome.error)
+            if not outcome.done:
+                raise self._during(ConflictError("its parts were removed before it was complete; try again"))
 
     def _during(self, error: E) -> E:
         return error.during(f"putting blob {self._name!r}{place_of(scope_of(self))}", scope_of(self).core.backend.name)

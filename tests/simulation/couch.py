@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import httpx
 
 from datastore.backend import Backend
+from datastore.conformance.simulation.history import ASKS_BEFORE_IT_COUNTS, CLEARS_UNTIL_EMPTY
 from datastore.conformance.simulation.luck import FAULTS, MORE
 from datastore.conformance.simulation.network import (
     REQUEST_SECONDS,
@@ -29,7 +30,6 @@ from datastore.conformance.simulation.network import (
     ServerError,
     TooManyRequestsError,
 )
-from datastore.conformance.simulation.world import ASKS_BEFORE_IT_COUNTS, CLEARS_UNTIL_EMPTY
 from datastore_couchdb import backend
 from datastore_couchdb.backend import CouchBackend
 from datastore_couchdb.client import Session, Settings

@@ -21,6 +21,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 
 from datastore.backend import Backend
+from datastore.conformance.simulation.history import BEGAN, COUNTS_WHAT_IT_LISTED
 from datastore.conformance.simulation.luck import FAULTS
 from datastore.conformance.simulation.network import (
     REQUEST_SECONDS,
@@ -30,7 +31,7 @@ from datastore.conformance.simulation.network import (
     ServerError,
     TooManyRequestsError,
 )
-from datastore.conformance.simulation.world import BEGAN, COUNTS_WHAT_IT_LISTED, Process, World
+from datastore.conformance.simulation.world import Process, World
 from datastore_dynamodb import batches, codec, reading
 from datastore_dynamodb import client as its_client
 from datastore_dynamodb.answers import Answers

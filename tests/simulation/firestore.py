@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 
 from datastore import formats
 from datastore.backend import Backend
+from datastore.conformance.simulation.history import BEGAN, DELETES_BLINDLY, TELLS_WHEN_CREATED
 from datastore.conformance.simulation.luck import FAULTS
 from datastore.conformance.simulation.network import (
     REQUEST_SECONDS,
@@ -23,7 +24,7 @@ from datastore.conformance.simulation.network import (
     ServerError,
     TooManyRequestsError,
 )
-from datastore.conformance.simulation.world import BEGAN, DELETES_BLINDLY, TELLS_WHEN_CREATED, Process, World
+from datastore.conformance.simulation.world import Process, World
 from datastore_firestore import client as its_client
 from datastore_firestore import finding
 from datastore_firestore.backend import FirestoreBackend

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from datastore.conformance.simulation.databases import Database
 from datastore.conformance.simulation.playing import Played, draw, play, shrunk
-from datastore.conformance.simulation.world import Database
 from tests.simulation.couch import CouchDatabase
 from tests.simulation.dynamodb import DynamoDatabase
 from tests.simulation.firestore import FirestoreDatabase

@@ -257,6 +257,7 @@ class SimulatedConnection(_REAL):
         waits = not statement.startswith("PRAGMA journal_mode")  # for this lock SQLite does not wait
 
         def carry_out(_: int | None) -> sqlite3.Cursor | None:
+            self._database.committed(self._is_synced)  # the statement before may have returned rows: see `lose_power`
             try:
                 done = execute()
                 if not self.in_transaction:

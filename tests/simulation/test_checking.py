@@ -5,9 +5,9 @@ from math import inf
 import pytest
 
 from datastore.conformance.simulation.checking import unexplained
+from datastore.conformance.simulation.history import ASKS_BEFORE_IT_COUNTS, COUNTS_WHAT_IT_LISTED, Call
 from datastore.conformance.simulation.names import MISSING
 from datastore.conformance.simulation.workload import KINDS
-from datastore.conformance.simulation.world import ASKS_BEFORE_IT_COUNTS, COUNTS_WHAT_IT_LISTED, Call
 from datastore.errors import BackendUnavailableError, ConflictError, KeyExistsError, OutcomeUnknownError
 
 LOST = BackendUnavailableError("the answer was lost")

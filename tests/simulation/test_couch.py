@@ -21,9 +21,10 @@ import pytest
 from datastore import DataStore, DataStoreError, ids
 from datastore.conformance.simulation.around import leases as of_leases
 from datastore.conformance.simulation.around import runs as of_runs
+from datastore.conformance.simulation.history import BEGAN
 from datastore.conformance.simulation.plans import Seen
 from datastore.conformance.simulation.workload import KINDS, Draw
-from datastore.conformance.simulation.world import BEGAN, Sight
+from datastore.conformance.simulation.world import Sight
 from datastore.runs import stepping
 from tests.full import times
 from tests.servers import couchdb

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import datastore
-from datastore.conformance.simulation.world import BEGAN
+from datastore.conformance.simulation.history import BEGAN
 from tests.full import times
 from tests.simulation import around_faulty, own_faulty, written
 from tests.simulation.__main__ import main

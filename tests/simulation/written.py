@@ -23,6 +23,8 @@ Faults: TypeAlias = Mapping[int, str]
 Line: TypeAlias = tuple[ProcessPlan | ThreadPlan | CallPlan, Faults] | tuple[str, str]
 
 _WIDTH = 120
+_LONG = 60
+"""Characters of a text that is written as a repetition, if it is one."""
 _INDENT = " " * 8
 
 
@@ -159,6 +161,9 @@ def _wrapped(text: str) -> str:
 def _text(value: Any) -> str:
     """Return a value as Python, in the quotes that the formatter wants."""
     if isinstance(value, str):
+        period = (value + value).find(value, 1)
+        if _LONG < len(value) > period:  # the content of a blob: a text several times
+            return f"{_text(value[:period])} * {len(value) // period}"
         return repr(value) if '"' in value else '"' + repr(value)[1:-1].replace("\\'", "'") + '"'
     if isinstance(value, Seen):
         return f"Seen({_text(value.key)})"

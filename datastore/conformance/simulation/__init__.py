@@ -25,6 +25,7 @@ The store takes time, chance and threads from the simulator during a run. An ada
 `Replacing`.
 """
 
+from datastore.conformance.simulation.databases import Closing, Database, MadeAnew, Replacing
 from datastore.conformance.simulation.luck import FAULTS
 from datastore.conformance.simulation.network import (
     AnswerCutError,
@@ -36,7 +37,6 @@ from datastore.conformance.simulation.network import (
     TooManyRequestsError,
 )
 from datastore.conformance.simulation.playing import simulate
-from datastore.conformance.simulation.world import Closing, Database, MadeAnew, Replacing
 
 __all__ = [
     "FAULTS",

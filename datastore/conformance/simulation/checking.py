@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
 from typing import Any, NamedTuple, TypeAlias
 
-from datastore.conformance.simulation.world import Call
+from datastore.conformance.simulation.history import Call
 from datastore.values import decode, encode
 
 Key: TypeAlias = tuple[str, str, str]

@@ -8,8 +8,8 @@ from random import Random
 from typing import Any, NamedTuple
 
 from datastore.conformance.simulation.effects import Effects
+from datastore.conformance.simulation.history import Call
 from datastore.conformance.simulation.names import ALL, JOBS, KEYS
-from datastore.conformance.simulation.world import Call
 
 
 class Draw:

@@ -13,5 +13,7 @@ MADE = "made"
 """The namespace of records whose keys nobody can guess."""
 USERS = ("ann", "ben")
 MISSING = "(nothing)"
+AREAS = "(areas)"
+"""In the notes of an import: it has written what is kept around the records, as it was at the time of the export."""
 JOBS = {"kind": "job"}
 """A filter that every job matches, and nothing else."""

@@ -9,11 +9,14 @@ from typing import NamedTuple
 from datastore.conformance.simulation import workload
 from datastore.conformance.simulation.around import leases, logs
 from datastore.conformance.simulation.checking import UndecidedError, unexplained
+from datastore.conformance.simulation.databases import Database
+from datastore.conformance.simulation.history import Call
+from datastore.conformance.simulation.names import AREAS
 from datastore.conformance.simulation.network import REQUEST_SECONDS
 from datastore.conformance.simulation.plans import Plan
 from datastore.conformance.simulation.seams import without_collecting
 from datastore.conformance.simulation.workload import AROUND, KINDS, LOSSES, effects, kind
-from datastore.conformance.simulation.world import MAX_SECONDS, Call, Closing, Database, World
+from datastore.conformance.simulation.world import MAX_SECONDS, World
 from datastore.errors import DamagedRecordError, InternalError
 
 _TAKES_LONGER = frozenset({"get_or_set", "namespace_stats", "iter_records", "purge_expired", "copy", "import"})
@@ -71,8 +74,9 @@ def _played(plan: Plan, database: Callable[[], Database]) -> Played:
             places = {(thread.user, thread.namespace) for process in plan.processes for thread in process.threads}
             world.look(sorted(places), workload.audit(plan))
     finally:
-        if isinstance(played_on, Closing):
-            played_on.close()
+        close: Callable[[], None] | None = getattr(played_on, "close", None)  # as in `World._replaced`
+        if close is not None:
+            close()
     if world.faults:
         return Played(world, world.faults)
     try:
@@ -90,9 +94,10 @@ def _wrong(world: World) -> Iterator[str]:
     differ = any(process.skew for process in world.plan.processes)
     differ = differ or any("clock jump" in call.faults for call in world.history)
     emptied = any(call.process == "database" and call.arguments != _KEPT for call in world.history)
+    restored = any(call.notes.get(AREAS) for call in world.history)
     users = world.users
     for call in world.history:
-        call.clocks_differ, call.emptied = differ, emptied
+        call.clocks_differ, call.emptied, call.restored = differ, emptied, restored
         yield from _wrong_by_itself(call, users)
     # Whoever was killed, or failed, before looking at a clock has not written anything yet.
     ended = map(_pending, world.history)
@@ -122,8 +127,8 @@ def _pending(call: Call) -> Call:
 def _wrong_by_itself(call: Call, users: Sequence[str]) -> Iterator[str]:
     if isinstance(call.error, InternalError) and call.returned < float("inf"):
         yield f"an internal error: {call} of {call.thread}: {call.error.__cause__!r}"
-    if isinstance(call.error, DamagedRecordError) and not (call.emptied and call.name in AROUND):
-        # Nobody has damaged one. A blob or a run may lack what was lost with the database.
+    if isinstance(call.error, DamagedRecordError) and not (call.is_unsettled and call.name in AROUND):
+        # Nobody has damaged one. A blob or a run may lack what was lost with the database, or before an import.
         yield f"a damaged record: {call} of {call.thread}: {call.error.message}"
     seconds = call.ended - call.began
     if MAX_SECONDS + REQUEST_SECONDS < seconds < float("inf") and call.name not in _TAKES_LONGER:

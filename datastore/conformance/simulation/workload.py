@@ -15,41 +15,27 @@ from typing import Any
 from datastore import AgentDataStore, Record
 from datastore.conformance.simulation.around import blobs, leases, logs, runs
 from datastore.conformance.simulation.checking import Effect, microseconds
-from datastore.conformance.simulation.effects import (
-    ANY,
-    Effects,
-    added,
-    all_removed,
-    at,
+from datastore.conformance.simulation.effects import ANY, Effects, added, at, one_more, renamed
+from datastore.conformance.simulation.history import BEGAN, Call
+from datastore.conformance.simulation.kinds import Draw, Kind
+from datastore.conformance.simulation.luck import Luck
+from datastore.conformance.simulation.names import ALL, AREAS, JOBS, KEYS, MADE, MISSING, SPACE, USERS
+from datastore.conformance.simulation.plans import CallPlan, Plan, ProcessPlan, Seen, ThreadPlan
+from datastore.conformance.simulation.removing import all_removed, popped, purged, removed
+from datastore.conformance.simulation.restoring import brought_back, recovered
+from datastore.conformance.simulation.seeing import counted, listed, saw, saw_all, saw_first, saw_records, was_created
+from datastore.conformance.simulation.world import Sight
+from datastore.conformance.simulation.writing import (
     batch,
-    brought_back,
     changed,
     claim,
     computed,
-    counted,
     first_of,
-    listed,
     modified,
-    one_more,
-    popped,
-    purged,
     put,
-    recovered,
-    removed,
-    renamed,
-    saw,
-    saw_all,
-    saw_first,
-    saw_records,
     touched,
-    was_created,
     where,
 )
-from datastore.conformance.simulation.kinds import Draw, Kind
-from datastore.conformance.simulation.luck import Luck
-from datastore.conformance.simulation.names import ALL, JOBS, KEYS, MADE, MISSING, SPACE, USERS
-from datastore.conformance.simulation.plans import CallPlan, Plan, ProcessPlan, Seen, ThreadPlan
-from datastore.conformance.simulation.world import BEGAN, Call, Sight
 from datastore.connecting import connect
 from datastore.moving import copy, export_records, import_records
 from datastore.times import text_of
@@ -135,13 +121,15 @@ def _imported(store: AgentDataStore, seen: Sight) -> dict[str, Any]:
     export_records(seen.host, file, user_id=store.user_id, namespace=SPACE)
     with connect("memory://", clock=lambda: float(BEGAN - 1_000), tracking="off") as reader:
         file.seek(0)
-        import_records(file, reader)
+        exported = import_records(file, reader).read
         records = list(reader.host(store.user_id, SPACE).iter_records())
     found = {record.key: (record.value, record.revision, _expiry(record)) for record in records}
     for record in records:
         seen.notes[record.key] = (*found[record.key], _time(record.created_at), _time(record.updated_at))
     file.seek(0)
-    import_records(file, seen.host)
+    seen.notes[AREAS] = exported > len(records)  # whatever becomes of the import
+    report = import_records(file, seen.host)
+    seen.notes[AREAS] &= bool(report.written or report.replaced)
     return found
 
 

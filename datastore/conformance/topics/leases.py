@@ -660,3 +660,15 @@ class Leases(Topic):
         with datastore.connect("memory://") as target:
             assert copy(store, target).written == 1
             target.agent("user_1", "agent").lease("work").data_store.set("key", 2)
+
+    def test_a_move_leaves_out_what_was_deleted_under_a_lease(self, late: Late, store: DataStore) -> None:
+        """What remembers the number is a sound record that has expired: no copy takes it for a damaged one."""
+        import datastore
+
+        if not store.capabilities.supports("all_documents"):
+            not_applicable("the backend does not have 'all_documents'")
+        late.current.set("key", 1)
+        late.current.delete("key")
+        with datastore.connect("memory://") as target:
+            report = copy(store, target)
+            assert (report.complete, report.written, report.problems) == (True, 0, [])

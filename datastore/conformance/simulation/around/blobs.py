@@ -8,10 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 from datastore import AgentDataStore
-from datastore.conformance.simulation.effects import Effects, put, removed, saw
+from datastore.conformance.simulation.effects import Effects
+from datastore.conformance.simulation.history import Call
 from datastore.conformance.simulation.kinds import Draw, Kind
 from datastore.conformance.simulation.names import MISSING
-from datastore.conformance.simulation.world import Call, Sight
+from datastore.conformance.simulation.removing import removed
+from datastore.conformance.simulation.seeing import saw
+from datastore.conformance.simulation.world import Sight
+from datastore.conformance.simulation.writing import put
 
 _NAME = "blob"
 _KEY = "the blob"
@@ -49,7 +53,7 @@ def _text(content: bytes | None) -> str:
 
 def _register(call: Call, effects: Effects) -> Effects:
     """Return the effects of a call, unless the database has lost parts of blobs, and nobody can tell which."""
-    return () if call.emptied else effects
+    return () if call.is_unsettled else effects
 
 
 KINDS: dict[str, Kind] = {

@@ -13,9 +13,12 @@ from typing import Any
 from datastore import AgentDataStore, LeaseHeldError, LeaseLostError
 from datastore.calls.leases import Lease
 from datastore.conformance.simulation.checking import State, Step, Stored, views
-from datastore.conformance.simulation.effects import GONE, Effects, modified, put, removed
+from datastore.conformance.simulation.effects import GONE, Effects
+from datastore.conformance.simulation.history import Call
 from datastore.conformance.simulation.kinds import Kind
-from datastore.conformance.simulation.world import Call, Sight
+from datastore.conformance.simulation.removing import removed
+from datastore.conformance.simulation.world import Sight
+from datastore.conformance.simulation.writing import modified, put
 
 _NAME = "work"
 _TAKES = frozenset({"lease", "lock", "fenced_set", "fenced_increment", "fenced_delete"})
@@ -132,7 +135,7 @@ KINDS: dict[str, Kind] = {
 
 def wrong(history: Sequence[Call]) -> Iterator[str]:
     """Yield what is wrong with the leases of a namespace, whose calls these are."""
-    if any(call.emptied for call in history):
+    if any(call.is_unsettled for call in history):
         return  # with the record of a lease, everybody's knowledge of it is gone
     taken = [(call, call.notes["taken"]) for call in history if "taken" in call.notes]
     for (one, before), (other, number) in permutations(taken, 2):

@@ -12,8 +12,8 @@ from math import inf
 from typing import Any
 
 from datastore import AgentDataStore
+from datastore.conformance.simulation.history import Call
 from datastore.conformance.simulation.kinds import Draw, Kind
-from datastore.conformance.simulation.world import Call
 
 _NAME = "log"
 
@@ -63,7 +63,7 @@ class _Log:
 
 def wrong(history: Sequence[Call]) -> Iterator[str]:
     """Yield what is wrong with the log of a namespace, whose calls these are."""
-    if any(call.emptied for call in history):
+    if any(call.is_unsettled for call in history):
         return  # processes remember numbers of entries that are gone
     appends = [call for call in history if call.name == "log_append"]
     reads = [call for call in history if call.name == "log_read" and call.error is None and call.returned < inf]

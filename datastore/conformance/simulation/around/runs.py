@@ -13,8 +13,9 @@ from typing import Any
 from datastore import AgentDataStore, NoSuchRunError
 from datastore.conformance.simulation.checking import Effect, State, Stored, plain
 from datastore.conformance.simulation.effects import Effects, at
+from datastore.conformance.simulation.history import Call
 from datastore.conformance.simulation.kinds import Kind
-from datastore.conformance.simulation.world import Call, Sight
+from datastore.conformance.simulation.world import Sight
 
 _ID = "run"
 STEPS = 3
@@ -47,7 +48,7 @@ def _kept(value: Any, is_own: bool, state: Stored, _: int | None) -> Iterator[St
 
 def _stepped(call: Call, ttl: float, ends: str, *values: Any) -> Effects:
     """A worker was given what its first steps came to; the next one's may be kept, if the call has failed there."""
-    if call.emptied:
+    if call.is_unsettled:
         return
     results = call.notes.get("steps", ())
     for number, (result, own) in enumerate(zip(results, values, strict=False)):
@@ -64,7 +65,7 @@ def _result(store: AgentDataStore) -> Any:
 
 def _ended(call: Call) -> Effects:
     """A run that is done has the results of its steps for its own."""
-    if call.error is None and call.result is not None and not call.emptied:
+    if call.error is None and call.result is not None and not call.is_unsettled:
         for number, result in enumerate(call.result):
             yield Effect(at(call, f"step {number} of the run"), call, partial(_kept, result, False))
 
