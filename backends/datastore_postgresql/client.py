@@ -40,6 +40,8 @@ class Settings(NamedTuple):
     pool: int
     create: bool
     earlier_format: bool
+    tenant: str = ""
+    """What `datastore.tenants` calls the store; empty for one that is not a tenant's."""
 
 
 class Connection(psycopg.Connection[Row]):

@@ -12,7 +12,7 @@ from datastore_postgresql.failures import NAME
 TABLE = "agent_data_store"
 OLDEST = 130_000
 """The oldest version, as ``server_version_num`` says it: 13."""
-_FORMAT = re.compile(r"agent-datastore, format (\d{1,9})")
+_FORMAT = re.compile(r"agent-datastore, format (\d{1,9})(?:, tenant ([a-z0-9_-]+))?")
 _COLUMNS = """
     "_id" text COLLATE "C" NOT NULL,
     "userId" text COLLATE "C",
@@ -84,21 +84,28 @@ def settle(session: Session, settings: Settings) -> None:
     def write() -> None:
         if not settings.create:
             raise ConfigurationError(f"there is no {where[4:]}, and it may not be made (create=false)", backend=NAME)
-        session.ask(statement_to_make(settings.schema))
+        session.ask(statement_to_make(settings.schema, settings.tenant))
 
     formats.settle(read, lambda: not there, write, where, NAME, earlier=settings.earlier_format)
 
 
-def statement_to_make(schema: str) -> str:
+def tenant_in(comment: str) -> str | None:
+    """Return the name of the tenant in the comment of a table; ``None`` if it is not a tenant's."""
+    found = _FORMAT.search(comment)
+    return None if found is None else found[2]
+
+
+def statement_to_make(schema: str, tenant: str = "") -> str:
     """Return the statements, one transaction, that make what is missing; others may be making it at the same time."""
     table = table_of(schema)
+    of = f", tenant {tenant}" if tenant else ""
     new = "" if schema == "public" else f'CREATE SCHEMA IF NOT EXISTS "{schema}";'
     return f"""
         SELECT pg_advisory_xact_lock(hashtext('{TABLE}.{schema}'));
         {new}
         CREATE TABLE IF NOT EXISTS {table} ({_COLUMNS});
         CREATE INDEX IF NOT EXISTS "{TABLE}_expiry" ON {table} ("expiresAt") WHERE "expiresAt" IS NOT NULL;
-        COMMENT ON TABLE {table} IS 'agent-datastore, format {formats.FORMAT}'
+        COMMENT ON TABLE {table} IS 'agent-datastore, format {formats.FORMAT}{of}'
     """
 
 

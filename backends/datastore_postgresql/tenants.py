@@ -1,14 +1,24 @@
-"""A schema for each tenant: ``agent_data_store-<tenant>``, each with a table of its own."""
+"""A schema for each tenant: ``agent_data_store-<tenant>``, each with a table of its own.
+
+An identifier has 63 bytes at most. A longer name is cut, and a digest of the whole is put after it; the comment of the
+table has the whole name.
+"""
 
 from __future__ import annotations
+
+from hashlib import sha256
 
 from datastore.backend import Backend
 from datastore.tenants import Databases
 from datastore_postgresql.backend import PostgresBackend
 from datastore_postgresql.client import Session, Settings
-from datastore_postgresql.schema import TABLE, statement_to_drop
+from datastore_postgresql.schema import TABLE, statement_to_drop, tenant_in
 
-_LONGEST_NAME = 63  # bytes of an identifier: https://www.postgresql.org/docs/current/limits.html
+_LONGEST_IDENTIFIER = 63  # bytes: https://www.postgresql.org/docs/current/limits.html
+_LONGEST_NAME = 1_000  # bytes; a user id takes three for each of its own at most
+_DIGEST = 16  # hex digits
+_CUT = "."
+"""Follows what is left of a name that was cut; `datastore.tenants.names` makes no name with it."""
 
 
 class PostgresSchemas(Databases):
@@ -21,7 +31,7 @@ class PostgresSchemas(Databases):
 
     def open(self, name: str) -> Backend:
         """See `Databases.open`."""
-        settings = self._settings._replace(schema=name)
+        settings = self._settings._replace(schema=schema_of(name), tenant=name)
         return PostgresBackend(settings, Session(settings))
 
     def drop(self, name: str) -> bool:
@@ -31,7 +41,7 @@ class PostgresSchemas(Databases):
         """
         there = self.exists(name)
         if there:
-            self._ask(statement_to_drop(name))
+            self._ask(statement_to_drop(schema_of(name)))
         return there
 
     def names(self, beginning: str) -> list[str]:
@@ -39,14 +49,14 @@ class PostgresSchemas(Databases):
 
         Requests: 1.
         """
-        return [
-            name
-            for (name,) in self._ask(
-                """SELECT n.nspname FROM pg_namespace AS n JOIN pg_class AS c ON c.relnamespace = n.oid
-                WHERE c.relname = %s AND left(n.nspname, length(%s)) = %s""",
-                (TABLE, beginning, beginning),
-            )
-        ]
+        comments = self._ask(
+            """SELECT coalesce(obj_description(c.oid, 'pg_class'), '') FROM pg_class AS c
+            JOIN pg_namespace AS n ON n.oid = c.relnamespace
+            WHERE c.relname = %s AND starts_with(n.nspname::text, %s)""",
+            (TABLE, beginning[: _LONGEST_IDENTIFIER - _DIGEST - 1]),
+        )
+        names = (tenant_in(comment) for (comment,) in comments)
+        return [name for name in names if name is not None and name.startswith(beginning)]
 
     def _ask(self, statement: str, parameters: tuple[str, ...] | None = None) -> list[tuple[str]]:
         session = Session(self._settings)
@@ -54,3 +64,10 @@ class PostgresSchemas(Databases):
             return session.ask(statement, parameters)  # type: ignore[return-value]  # names alone are asked for
         finally:
             session.close()
+
+
+def schema_of(name: str) -> str:
+    """Return the schema of a tenant, given the name that `datastore.tenants` gives it."""
+    if len(name) <= _LONGEST_IDENTIFIER:  # in ASCII
+        return name
+    return f"{name[: _LONGEST_IDENTIFIER - _DIGEST - 1]}{_CUT}{sha256(name.encode()).hexdigest()[:_DIGEST]}"

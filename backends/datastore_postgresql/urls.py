@@ -16,8 +16,6 @@ from datastore_postgresql.failures import NAME
 from datastore_postgresql.tenants import PostgresSchemas
 
 DEFAULT_SCHEMA = "public"
-LONGEST_NAME = 63
-"""Bytes of an identifier (https://www.postgresql.org/docs/current/limits.html)."""
 _PATH = re.compile(r"/(?P<database>[^/\x00]{1,63})(?:/(?P<schema>(?!pg_)[A-Za-z0-9_-]{1,63}))?/?")
 _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>\d{1,5}))?")
 _TLS = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
