@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import select
 import time
 from collections import deque
@@ -24,8 +25,6 @@ _EVENTS = {
     Wait.W: select.POLLOUT,
     Wait.RW: select.POLLIN | select.POLLOUT,
 }
-_LIVENESS = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
-"""Seconds and number: by these a connection whose server has vanished ends."""
 
 
 class Settings(NamedTuple):
@@ -49,13 +48,13 @@ class Connection(psycopg.Connection[Row]):
 
     timeout = 10.0
 
-    def wait(self, gen: PQGen[T], interval: float = 0) -> T:
+    def wait(self, gen: PQGen[T], interval: float = 0, timeout: float | None = None) -> T:
         """Carry out what the client does, waiting for the server whenever it must.
 
         Raises:
             TimeoutError: If the server did not answer in time.
         """
-        until = time.monotonic() + min(self.timeout, deadlines.left())
+        until = time.monotonic() + min(self.timeout, deadlines.left(), math.inf if timeout is None else timeout)
         poll, asked, place = select.poll(), None, self.pgconn.socket
         try:
             wanted = next(gen)
@@ -67,12 +66,10 @@ class Connection(psycopg.Connection[Row]):
                 if not ready:
                     raise TimeoutError
                 event = ready[0][1]
-                found = Ready.NONE
-                if event & ~select.POLLOUT:  # an error or the end is something to read
-                    found |= Ready.R
+                found = Ready.R if event & ~select.POLLOUT else 0  # an error or the end is something to read
                 if event & ~select.POLLIN:
                     found |= Ready.W
-                wanted = gen.send(found & wanted or Ready(wanted))
+                wanted = gen.send(found & wanted or int(wanted))
         except StopIteration as done:
             result: T = done.value
             return result

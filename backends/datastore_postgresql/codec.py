@@ -43,7 +43,7 @@ COLUMNS = {
     Fields.ALL: f"{FOR_VALUE}, {PROVENANCE}",
 }
 """What is read of a row."""
-CONDITIONS = 'coalesce("token", \'-\'), coalesce("recentWrites", \'\'), coalesce("fences", \'\')'
+CONDITIONS = "coalesce(\"token\", '-'), coalesce(\"recentWrites\", ''), coalesce(\"fences\", '')"
 """What a write goes by, besides. A read by id asks for these, too."""
 STATE = f"""coalesce("token", '-'), "_id", "createdAt", "revision", "expiresAt", {PROVENANCE},
     coalesce("recentWrites", ''), coalesce("recentCounts", ''), coalesce("fences", '')"""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from datastore.adapters.knowledge import Memory
 from datastore.backend import BareDocuments, Document, DocumentPage, Fields, IdRange, NamespaceStats
 from datastore.documents import decoded, name_of, split
 from datastore.times import parse_time
-from datastore_postgresql.client import Row, Session
+from datastore_postgresql.client import Session
 from datastore_postgresql.codec import COLUMNS, CONDITIONS, document_of, read_name, seen_of
 
 SCAN_PAGE = 10_000
@@ -61,7 +61,7 @@ class Reader:
     def page(
         self,
         where: str,
-        parameters: dict[str, object],
+        parameters: Mapping[str, object],
         fields: Fields,
         limit: int,
         *,
@@ -111,7 +111,7 @@ class Reader:
     def count(self, range: IdRange, at: str) -> int:
         """See `Backend.count`."""
         ((number,),) = self._session.ask(
-            f'SELECT count(*) FROM {self._table} WHERE {WITHIN} AND {LIVE}', {**range._asdict(), "at": at}
+            f"SELECT count(*) FROM {self._table} WHERE {WITHIN} AND {LIVE}", {**range._asdict(), "at": at}
         )
         return int(number)
 
@@ -155,14 +155,12 @@ class Reader:
 WITHIN = '"_id" >= %(start)s AND "_id" < %(end)s'
 
 
-def bounds(range: IdRange, after: str | None, *, reverse: bool) -> tuple[str, dict[str, object]]:
+def bounds(range: IdRange, after: str | None, *, reverse: bool) -> tuple[str, dict[str, str]]:
     """Return the condition for the ids of a range that follow one, and its parameters."""
-    parameters: dict[str, object] = range._asdict()
+    parameters: dict[str, str] = range._asdict()
     if after is not None and reverse and after < range.end:
         parameters["end"] = after
     elif after is not None and not reverse and after >= range.start:
         parameters["start"] = after
         return WITHIN.replace(">=", ">"), parameters
     return WITHIN, parameters
-
-

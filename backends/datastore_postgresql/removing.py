@@ -54,7 +54,7 @@ class Remover:
                 for id in page:
                     self._memory.forget(id)
                 removal.send(page)
-                removed = dict(self._session.ask(statement, {"ids": sorted(page), "at": at}))
+                removed: dict[str, bool] = dict(self._session.ask(statement, {"ids": sorted(page), "at": at}))
                 for id in page:
                     if id in removed:
                         removal.in_doubt[id] = removed[id]

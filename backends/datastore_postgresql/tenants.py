@@ -61,7 +61,7 @@ class PostgresSchemas(Databases):
     def _ask(self, statement: str, parameters: tuple[str, ...] | None = None) -> list[tuple[str]]:
         session = Session(self._settings)
         try:
-            return session.ask(statement, parameters)  # type: ignore[return-value]  # names alone are asked for
+            return session.ask(statement, parameters)
         finally:
             session.close()
 

@@ -14,7 +14,7 @@ from datastore.adapters.changes import Applied, Change, Late, Result, Rules
 from datastore.adapters.knowledge import ABSENT, Known
 from datastore.adapters.primitives import Counting, Primitives
 from datastore.adapters.remembering import MARK_LENGTH, REMEMBERED
-from datastore.backend import Access, Delete, Put, Restore, Touch
+from datastore.backend import Access, Delete, Put, Restore
 from datastore.contents import content_of
 from datastore.errors import BackendUnavailableError, DataStoreError
 from datastore.values import encode
@@ -166,12 +166,12 @@ def _statement(table: str) -> str:
         elif name in _WITH_VALUE:
             sets.append(f"\"{name}\" = CASE WHEN g.how = '{_TOUCH}' THEN {old} ELSE {new} END")
         elif name in _IF_GIVEN:
-            given = f"g.how = '{_REPLACE}' OR coalesce(g.\"metadata\", g.\"metadataText\") IS NOT NULL"
+            given = f'g.how = \'{_REPLACE}\' OR coalesce(g."metadata", g."metadataText") IS NOT NULL'
             sets.append(f'"{name}" = CASE WHEN {given} THEN {new} ELSE {old} END')
         else:
             sets.append(f"\"{name}\" = CASE WHEN g.how = '{_REPLACE}' THEN {new} ELSE {old} END")
-    counts = f"\"recentCounts\" = CASE WHEN g.how = '{_REPLACE}' THEN NULL ELSE t.\"recentCounts\" END"
-    same = "t.\"_id\" = g.\"_id\" AND coalesce(t.\"token\", '-') = g.seen"
+    counts = f'"recentCounts" = CASE WHEN g.how = \'{_REPLACE}\' THEN NULL ELSE t."recentCounts" END'
+    same = 't."_id" = g."_id" AND coalesce(t."token", \'-\') = g.seen'
     nothing = ", ".join(["NULL::text"] * 6 + ["NULL::bigint"] + ["NULL::text"] * 6)  # the others of `STATE`
     return f"""
         WITH given ({names}) AS MATERIALIZED (SELECT * FROM unnest({arrays}) ORDER BY 1),

@@ -72,7 +72,8 @@ def test_a_connection_that_the_server_has_closed_is_replaced_before_it_is_used(o
     with administrator(own_url) as connection:
         for _ in range(3):
             ended = connection.execute(
-                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'agent-datastore'"
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+                "WHERE application_name = 'agent-datastore'"
             ).fetchall()
             assert (True,) in ended
             assert harmed.increment("k") > 1
@@ -121,7 +122,7 @@ def test_writers_that_compete_lose_nothing_in_any_isolation(own_url, harmed, iso
                 for _ in range(8):
                     agent.increment("count")
                     agent.set_many(dict.fromkeys(order, 1))
-            except BaseException as error:
+            except datastore.DataStoreError as error:
                 failed.append(error)
 
         threads = [
@@ -181,7 +182,9 @@ def test_nothing_is_kept_in_a_session_so_a_pooler_may_change_it_for_each_request
         assert connection.execute("SELECT count(*) FROM pg_prepared_statements").fetchall() == [(0,)]
         if number % 2:
             backend._session._idle.pop().close()
-    assert not any(statement.strip().startswith(("BEGIN", "SET ", "PREPARE", "DEALLOCATE")) for statement in wire.requests)
+    assert not any(
+        statement.strip().startswith(("BEGIN", "SET ", "PREPARE", "DEALLOCATE")) for statement in wire.requests
+    )
 
 
 def test_an_interrupted_call_leaves_no_answer_to_the_next(agent, backend, monkeypatch):

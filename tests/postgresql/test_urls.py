@@ -22,7 +22,10 @@ from tests.servers.processes import HOST
         ("postgresql://host/db/a/b", "path of a PostgreSQL URL is a database"),
         ("postgresql://host/db?pool=0", "'pool' of the postgresql URL: it must be a whole number of at least 1"),
         ("postgresql://host/db?time=1", "no parameter 'time' .did you mean 'timeout'"),
-        ("postgresql://host/db?sslmode=maybe", "must be one of disable, allow, prefer, require, verify-ca, verify-full"),
+        (
+            "postgresql://host/db?sslmode=maybe",
+            "must be one of disable, allow, prefer, require, verify-ca, verify-full",
+        ),
         ("postgresql:///db?socket=run", "it must be the folder of a Unix socket"),
         ("postgresql://host/db?socket=/run", "the URL has no host"),
     ],

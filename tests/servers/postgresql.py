@@ -16,7 +16,8 @@ from tests.servers.processes import HOST, Server, temporary_folder
 
 REMEDY = "apt-get install python3-venv python3-pip; the tests do the rest"
 REAL = "AGENT_DATASTORE_TEST_POSTGRESQL_URL"
-"""Names another server to run the kit on: ``postgresql://user:password@host/database``. Each test has its own schema."""
+"""Names another server to run the kit on: ``postgresql://user:password@host/database``. Each test has a
+schema of its own."""
 OWNER = "agents"
 """Who owns the databases, and may do everything."""
 DATABASE = "postgres"
