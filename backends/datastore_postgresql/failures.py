@@ -1,4 +1,4 @@
-"""From what PostgreSQL answers to the errors of `datastore.errors`: by its codes, and by its words only while connecting.
+"""From what PostgreSQL answers to the errors of `datastore.errors`: by its codes; by words only while connecting.
 
 https://www.postgresql.org/docs/current/errcodes-appendix.html
 """

@@ -57,7 +57,7 @@ def settle(session: Session, settings: Settings) -> None:
 
     Requests: 1; 2 more the first time.
     """
-    table, where = table_of(settings.schema), f"the table {TABLE!r} in schema {settings.schema!r}"
+    where = f"the table {TABLE!r} in schema {settings.schema!r}"
     there = False
 
     def read() -> int | None:

@@ -13,6 +13,7 @@ from datastore.urls import Url, boolean, one_of, positive, seconds
 from datastore_postgresql.backend import PostgresBackend
 from datastore_postgresql.client import Session, Settings
 from datastore_postgresql.failures import NAME
+from datastore_postgresql.schema import TABLE
 from datastore_postgresql.tenants import PostgresSchemas
 
 DEFAULT_SCHEMA = "public"
@@ -87,12 +88,17 @@ def settings_of(url: Url) -> Settings:
     return settings
 
 
+def beside(location: str, suffix: str) -> str:
+    """Return the URL of a store in another schema of the database of a URL, both without parameters."""
+    location = location.rstrip("/")
+    return location + ("" if location.count("/") > 3 else f"/{TABLE}") + suffix
+
+
 def place(url: Url) -> Hashable:
     """Return a value that is the same for every URL of one store, and different for another store."""
-    is_wanted(url)
-    settings = settings_of(url)
+    divided, settings = is_wanted(url), settings_of(url)
     host = "127.0.0.1" if settings.options["host"].lower() == "localhost" else settings.options["host"].lower()
-    return NAME, host, settings.options["port"], settings.options["dbname"], settings.schema
+    return NAME, host, settings.options["port"], settings.options["dbname"], settings.schema, divided
 
 
 def _server(url: Url) -> dict[str, Any]:

@@ -232,7 +232,12 @@ def test_a_store_is_not_copied_to_itself_however_it_is_spelled(source, own_direc
                 "postgresql://127.0.0.1:5432/db/public",
                 "postgresql://u:p@LOCALHOST/db?pool=3",
             ],
-            ["postgresql://other/db", "postgresql://localhost/other", "postgresql://localhost/db/agents"],
+            [
+                "postgresql://other/db",
+                "postgresql://localhost/other",
+                "postgresql://localhost/db/agents",
+                "postgresql://localhost/db?isolation=database",
+            ],
         ),
         (
             "datastore_redis",
