@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import select
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import psycopg
+from psycopg import waiting
 from psycopg.abc import PQGen
-from psycopg.waiting import Ready, Wait
 
 from datastore import deadlines
 from datastore.errors import ClosedError
@@ -20,11 +19,6 @@ from datastore_postgresql.failures import NAME, not_connected, translated
 
 Row: TypeAlias = tuple[Any, ...]
 T = TypeVar("T")
-_EVENTS = {
-    Wait.R: select.POLLIN,
-    Wait.W: select.POLLOUT,
-    Wait.RW: select.POLLIN | select.POLLOUT,
-}
 
 
 class Settings(NamedTuple):
@@ -48,31 +42,14 @@ class Connection(psycopg.Connection[Row]):
 
     timeout = 10.0
 
-    def wait(self, gen: PQGen[T], interval: float = 0, timeout: float | None = None) -> T:
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Carry out what the client does, waiting for the server whenever it must.
 
         Raises:
-            TimeoutError: If the server did not answer in time.
+            psycopg.OperationalError: If the server did not answer in time.
         """
-        until = time.monotonic() + min(self.timeout, deadlines.left(), math.inf if timeout is None else timeout)
-        poll, asked, place = select.poll(), None, self.pgconn.socket
-        try:
-            wanted = next(gen)
-            while True:
-                if wanted is not asked:
-                    poll.register(place, _EVENTS[wanted])
-                    asked = wanted
-                ready = poll.poll(max(0.0, until - time.monotonic()) * 1_000)
-                if not ready:
-                    raise TimeoutError
-                event = ready[0][1]
-                found = Ready.R if event & ~select.POLLOUT else 0  # an error or the end is something to read
-                if event & ~select.POLLIN:
-                    found |= Ready.W
-                wanted = gen.send(found & wanted or int(wanted))
-        except StopIteration as done:
-            result: T = done.value
-            return result
+        most = min(self.timeout, deadlines.left(), math.inf if timeout is None else timeout)
+        return waiting.wait(gen, self.pgconn.socket, interval=interval, timeout=most)
 
 
 class Session:
