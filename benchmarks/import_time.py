@@ -29,7 +29,7 @@ TARGET = 0.040
 FORBIDDEN = (
     "aiosqlite", "boto3", "botocore", "couchdb", "couchdb3", "google", "grpc", "httpx", "pydantic", "pydantic_core",
     "requests", "rich", "sqlite3", "typer", "urllib3", "datastore_couchdb", "datastore_dynamodb",
-    "datastore_firestore", "datastore_memory", "datastore_redis", "datastore_sqlite", "redis",
+    "datastore_firestore", "datastore_memory", "datastore_postgresql", "datastore_redis", "datastore_sqlite", "redis",
     "difflib", "hashlib", "logging", "random", "urllib",
     "asyncio", "concurrent", "email", "http", "socket", "ssl", "zipfile",
 )  # fmt: skip
@@ -43,6 +43,7 @@ _CLIENTS = {
     "google",
     "grpc",
     "httpx",
+    "psycopg",
     "redis",
     "requests",
     "urllib3",

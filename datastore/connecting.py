@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "datastore.backends"
 """The entry-point group: a name is the scheme of a URL, an object is a function from `Url` to an open `Backend`."""
 URL_VARIABLE = "AGENT_DATASTORE_URL"
-DEFAULT_URL = "sqlite:///agent_data_store.db"
+_NAME = "agent_data_store"
+"""What a store is called that its URL does not name."""
+DEFAULT_URL = f"sqlite:///{_NAME}.db"
 
 _STORE_OPTIONS = (
     *("tracking", "flush_interval", "max_pending", "retry_seconds", "max_seconds", "clock", "warn_on_loop"),
@@ -228,11 +230,31 @@ def _read_only(backend: Backend) -> Backend:
     return ReadOnlyBackend(backend)
 
 
+def beside(text: str, suffix: str) -> str:
+    """Return the URL of a store beside another one, with something at the end of its name.
+
+    An adapter says how: the module that defines its ``connect`` may have ``beside``, a function from what a URL has
+    before the question mark, and the suffix, to the same of the other store. Without that the path is the name.
+
+    Raises:
+        ConfigurationError: If the URL is wrong, or no adapter serves it.
+    """
+    location, question, query = text.partition("?")
+    find: Callable[[str, str], str] | None = _beside_connect(_adapter(Url(text)), "beside")
+    if find is not None:
+        return find(location, suffix) + question + query
+    name = "" if Url(text).path.strip("/") else f"/{_NAME}"
+    return location.rstrip("/") + name + suffix + question + query
+
+
+def _beside_connect(open_backend: Callable[[Url], Backend], name: str) -> Any:
+    """Return a function of the module that defines an adapter's ``connect``; ``None`` if it has none of that name."""
+    return getattr(sys.modules.get(getattr(open_backend, "__module__", "")), name, None)
+
+
 def _place(text: str, options: Mapping[str, Any], open_backend: Callable[[Url], Backend]) -> Hashable:
     """Return what tells the database of a URL from others, however the URL spells it; ``None`` if nobody knows."""
-    find: Callable[[Url], Hashable] | None = getattr(
-        sys.modules.get(getattr(open_backend, "__module__", "")), "place", None
-    )
+    find: Callable[[Url], Hashable] | None = _beside_connect(open_backend, "place")
     if find is None:
         return None
     url = Url(text, options)

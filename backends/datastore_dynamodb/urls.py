@@ -83,6 +83,11 @@ def settings_of(url: Url) -> Settings:
     return settings
 
 
+def beside(location: str, suffix: str) -> str:
+    """Return the URL of another table beside the one of a URL, both without parameters."""
+    return location.rstrip("/") + suffix
+
+
 def place(url: Url) -> Hashable:
     """Return a value that is the same for every URL of one table, and different for another table."""
     isolated, settings = is_wanted(url), settings_of(url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 from pathlib import Path
@@ -78,6 +79,11 @@ def migrate(url: Url, on_progress: Callable[[int, int | None], None] | None = No
     files = SqliteFiles(settings, settings.path).files()
     of_tenant = replace(settings, tenant=True)
     return sum(migrate_file(of_tenant, file, on_progress) for file in files if is_earlier(of_tenant, file))
+
+
+def beside(location: str, suffix: str) -> str:
+    """Return the URL of another file beside the one of a URL, both without parameters; in memory each is another."""
+    return location if location.endswith(":memory:") else re.sub(r"(\.db)?$", rf"{suffix}\1", location, count=1)
 
 
 def place(url: Url) -> Hashable:

@@ -19,10 +19,9 @@ import typer
 from datastore.backend import Fields
 from datastore.cli.running import INCOMPLETE, JsonOption, fail, in_one_line, print_json, resolve, shown
 from datastore.cli.show import printable
-from datastore.connecting import connect
+from datastore.connecting import beside, connect
 from datastore.moving.emptying import URL_OF_SCRATCH, before_everything, drop
 from datastore.moving.pages import pages
-from datastore.urls import Url
 
 _TESTS = """
 from datastore.conformance import ConformanceSuite
@@ -85,19 +84,9 @@ def scratch_of(url: str) -> str:
     Raises:
         ConfigurationError: If the URL is not valid.
     """
-    parsed = Url(url)
-    suffix = f"_conformance_{uuid.uuid4().hex[:8]}"
-    rest, question, query = url.partition("?")
+    location, question, query = url.partition("?")
     query = re.sub(r"(^|&)(create|mode)=[^&]*", "", query).strip("&")
-    if parsed.scheme == "memory" or parsed.host == ":memory:":
-        return url
-    if parsed.scheme == "sqlite":
-        rest = re.sub(r"(\.db)?$", rf"{suffix}\1", rest, count=1)
-    elif parsed.path.strip("/") or parsed.scheme == "dynamodb":
-        rest = rest.rstrip("/") + suffix
-    else:
-        rest = rest.rstrip("/") + "/agent_data_store" + suffix
-    return rest + (question + query if query else "")
+    return beside(location + (question + query if query else ""), f"_conformance_{uuid.uuid4().hex[:8]}")
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/contributing/add-an-adapter.md"
-ADAPTERS = ("couchdb", "dynamodb", "firestore", "redis", "sqlite")
+ADAPTERS = ("couchdb", "dynamodb", "firestore", "postgresql", "redis", "sqlite")
 
 
 def tables():

@@ -124,6 +124,8 @@ def test_a_scratch_area_must_be_empty(store):
         ("firestore://project/agents", "firestore://project/agents_conformance_", ""),
         ("redis://u:p@h:1/3/agents?pool=2", "redis://u:p@h:1/3/agents_conformance_", "?pool=2"),
         ("redis://h/0", "redis://h/0_conformance_", ""),
+        ("postgresql://h/db/agents?pool=2", "postgresql://h/db/agents_conformance_", "?pool=2"),
+        ("postgresql://u:p@h:1/db", "postgresql://u:p@h:1/db/agent_data_store_conformance_", ""),
         ("dynamodb://table?region=r", "dynamodb://table_conformance_", "?region=r"),
         ("memory://", "memory://", ""),
         ("sqlite://:memory:", "sqlite://:memory:", ""),

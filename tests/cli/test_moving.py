@@ -226,6 +226,20 @@ def test_a_store_is_not_copied_to_itself_however_it_is_spelled(source, own_direc
             ["firestore://q", "firestore://p/other", "firestore://p?database=other"],
         ),
         (
+            "datastore_postgresql",
+            [
+                "postgresql://localhost/db",
+                "postgresql://127.0.0.1:5432/db/public",
+                "postgresql://u:p@LOCALHOST/db?pool=3",
+            ],
+            [
+                "postgresql://other/db",
+                "postgresql://localhost/other",
+                "postgresql://localhost/db/agents",
+                "postgresql://localhost/db?isolation=database",
+            ],
+        ),
+        (
             "datastore_redis",
             ["redis://localhost", "redis://127.0.0.1:6379/0/agent_data_store", "redis://u:p@LOCALHOST/0?timeout=3"],
             ["redis://other", "redis://localhost/1", "redis://localhost/agents", "redis:///0?socket=/redis.sock"],

@@ -40,7 +40,7 @@ def metadata_says(name: str) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    "scheme", ["couchdb", "couchdbs", "dynamodb", "firestore", "memory", "redis", "rediss", "sqlite"]
+    "scheme", ["couchdb", "couchdbs", "dynamodb", "firestore", "memory", "postgresql", "redis", "rediss", "sqlite"]
 )
 def test_our_own_adapters_are_found(scheme):
     assert {entry_point(ENTRY_POINTS, scheme)} == metadata_says(scheme)

@@ -28,6 +28,7 @@ from datastore_couchdb.backend import CouchBackend
 from datastore_dynamodb.backend import DynamoBackend
 from datastore_firestore.backend import FirestoreBackend
 from datastore_memory import MemoryBackend
+from datastore_postgresql.backend import PostgresBackend
 from datastore_redis.backend import RedisBackend
 from datastore_sqlite import schema
 from tests.docs.pages import PAGES, ROOT, page_name, prose
@@ -73,6 +74,7 @@ def backends() -> Iterator[tuple[str, Capabilities]]:
         ("CouchDB", CouchBackend),
         ("DynamoDB", DynamoBackend),
         ("Firestore", FirestoreBackend),
+        ("PostgreSQL", PostgresBackend),
         ("Redis", RedisBackend),
     ):
         yield name, kind.capabilities
@@ -127,6 +129,7 @@ URLS = {
     "docs/backends/couchdb.md": "couchdb://127.0.0.1:1/agents",
     "docs/backends/dynamodb.md": "dynamodb://agents",
     "docs/backends/firestore.md": "firestore://project",
+    "docs/backends/postgresql.md": "postgresql://127.0.0.1:1/agents",
     "docs/backends/redis.md": "redis://127.0.0.1:1",
 }
 """By their pages: a store that nobody has to be there for, since a parameter is refused before anything is opened."""

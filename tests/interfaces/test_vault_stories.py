@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 import datastore
-from tests.servers import couchdb, dynamodb, firestore, redis
+from tests.servers import couchdb, dynamodb, firestore, postgresql, redis
 from tests.servers.processes import HOST
 
 
@@ -20,6 +20,7 @@ from tests.servers.processes import HOST
         pytest.param("couchdb", marks=pytest.mark.server("couchdb")),
         pytest.param("dynamodb", marks=pytest.mark.server("dynamodb")),
         pytest.param("firestore", marks=pytest.mark.server("firestore")),
+        pytest.param("postgresql", marks=pytest.mark.server("postgresql")),
         pytest.param("redis", marks=pytest.mark.server("redis")),
     ]
 )
@@ -31,6 +32,7 @@ def store(request, tmp_path):
         "couchdb": lambda: couchdb.url(database),
         "dynamodb": dynamodb.MINISTACK.url,
         "firestore": lambda: f"firestore://test-{uuid.uuid4().hex}/agents?emulator={HOST}:{firestore.server().port}",
+        "postgresql": postgresql.borrow,
         "redis": redis.borrow,
     }
     with datastore.connect(urls[request.param]()) as store:

@@ -9,7 +9,7 @@ import pytest
 import datastore
 from datastore.moving import digest_of, import_legacy
 from tests.moving.test_legacy_format import legacy
-from tests.servers import couchdb, dynamodb, firestore, redis
+from tests.servers import couchdb, dynamodb, firestore, postgresql, redis
 
 
 def _couchdb():
@@ -23,9 +23,10 @@ TARGETS = {
     "couchdb": _couchdb,
     "dynamodb": lambda: dynamodb.MINISTACK.url(),
     "firestore": lambda: f"firestore://test-{uuid.uuid4().hex}/agents?emulator=127.0.0.1:{firestore.server().port}",
+    "postgresql": postgresql.borrow,
     "redis": redis.borrow,
 }
-SERVERS = ("couchdb", "dynamodb", "firestore", "redis")
+SERVERS = ("couchdb", "dynamodb", "firestore", "postgresql", "redis")
 
 
 @pytest.fixture(

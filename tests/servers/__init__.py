@@ -4,13 +4,14 @@ Each of `SERVERS` has ``start()``, which installs and starts its server, and ``R
 installs what that needs.
 """
 
-from tests.servers import couchdb, dynamodb, firestore, redis
+from tests.servers import couchdb, dynamodb, firestore, postgresql, redis
 
 SERVERS = {
     "couchdb": couchdb,
     "dynamodb": dynamodb.MINISTACK,
     "dynamodb-dynalite": dynamodb.DYNALITE,
     "firestore": firestore,
+    "postgresql": postgresql,
     "redis": redis,
 }
 """By the name that ``pytest.mark.server`` and the conformance report use."""

@@ -126,6 +126,7 @@ class Server:
         folder: Where it runs and where its output goes (``<name>.log``), and its temporary files.
         environment: Added to this process's.
         beside: See `FreePort`.
+        end: The signal that asks it to end at once, whoever is connected.
     """
 
     def __init__(
@@ -136,6 +137,7 @@ class Server:
         folder: Path,
         environment: Callable[[int], dict[str, str]] = lambda port: {},
         beside: int = 0,
+        end: signal.Signals = signal.SIGTERM,
     ):
         self.name = name
         self._free = FreePort(beside)
@@ -144,6 +146,7 @@ class Server:
         self._ready = ready
         self._folder = folder
         self._environment = environment
+        self._end = end
         self._process: subprocess.Popen[bytes] | None = None
         self._watcher: Watcher | None = None
 
@@ -177,7 +180,7 @@ class Server:
         process, self._process = self._process, None
         watcher, self._watcher = self._watcher, None
         if process is not None and process.poll() is None:
-            for number in (signal.SIGTERM, signal.SIGKILL):
+            for number in (self._end, signal.SIGKILL):
                 try:
                     os.killpg(process.pid, number)
                     process.wait(10)

@@ -1,0 +1,51 @@
+"""What an administrator should know of a PostgreSQL database: above all, whether what it acknowledges outlives it."""
+
+from __future__ import annotations
+
+from datastore.administration import Diagnostic
+from datastore_postgresql.client import Session
+from datastore_postgresql.schema import TABLE
+
+_MOST_SKEW = 5.0  # seconds; expiry and the order of changes depend on the writers' clocks
+
+
+def examine(session: Session, schema: str, now: float) -> list[Diagnostic]:
+    """See `Backend.examine`.
+
+    Requests: 1.
+    """
+    ((version, time, fsync, commits, replica, refuses, unfinished),) = session.ask(
+        """
+        SELECT current_setting('server_version'), extract(epoch FROM clock_timestamp())::float8,
+            current_setting('fsync'), current_setting('synchronous_commit'), pg_is_in_recovery(),
+            current_setting('default_transaction_read_only'),
+            ARRAY(SELECT i.relname::text FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid
+                JOIN pg_class AS c ON c.oid = x.indrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
+                WHERE n.nspname = %s AND c.relname = %s AND NOT x.indisvalid ORDER BY 1)""",
+        (schema, TABLE),
+    )
+    skew = now - time
+    findings = [
+        Diagnostic(True, f"PostgreSQL {version.partition(' ')[0]}"),
+        Diagnostic(True, "the clocks agree")
+        if abs(skew) < _MOST_SKEW
+        else Diagnostic(False, f"this clock is {skew:+,.0f} s from the server's", "synchronise both (NTP)"),
+    ]
+    if fsync == "off":
+        findings.append(Diagnostic(False, "fsync is off: a crash of the machine may damage everything", "fsync = on"))
+    elif commits == "off":
+        lost = "synchronous_commit is off: a crash loses acknowledged writes of up to three times wal_writer_delay"
+        findings.append(Diagnostic(False, lost, "synchronous_commit = on, for this role or for all"))
+    else:
+        findings.append(Diagnostic(True, "a crash loses no acknowledged writes"))
+    if replica:
+        findings.append(Diagnostic(False, "it is a replica, and takes no writes", "name the primary in the URL"))
+    elif refuses == "on":
+        findings.append(
+            Diagnostic(False, "default_transaction_read_only is on: it takes no writes", "or open it with mode=ro")
+        )
+    findings += [
+        Diagnostic(False, f"the index {name} was not finished, and helps no query", "declare it again")
+        for name in unfinished
+    ]
+    return findings

@@ -1,0 +1,114 @@
+"""From rows to documents of the store, and back: each field is a column, under the name in the documentation.
+
+A value is ``jsonb`` where that holds it exactly, and otherwise its JSON text in the column beside it. ``jsonb`` keeps
+numbers as decimals and text without NUL (https://www.postgresql.org/docs/current/datatype-json.html), so what it cannot
+hold is: integers beyond 64 bits (which would come back as floats), floats with an exponent (1e16 would come back as an
+integer), -0.0, and NUL.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from datastore.adapters import knowledge as toolkit
+from datastore.adapters.knowledge import Known
+from datastore.backend import Document, Fields
+from datastore.contents import value_of_stored
+from datastore.documents import UNDECODABLE, check, foreign
+from datastore.errors import DamagedRecordError, InvalidValueError
+from datastore.ids import home_of
+from datastore.values import decode
+from datastore_postgresql.client import Row
+
+UNKNOWN = "-"
+"""The token of a row that has none: no write makes it."""
+_INEXACT = re.compile(r"\\u0000|(?:\A|[:,\[])-?(?:\d[\d.]*e|0\.0(?![\d]))|\A ")
+"""Finds all of that, and in a text sometimes what only looks like it. A big integer's text begins with a space."""
+_ESCAPE = "\x01"
+"""Begins a name with a NUL, which no column of text can hold."""
+_VALUE = """coalesce("valueText", "value"::text)"""
+_METADATA = """coalesce("metadataText", "metadata"::text)"""
+KEY = '"_id", "expiresAt"'
+FOR_VALUE = f'"_id", "createdAt", "revision", "expiresAt", {_VALUE}, "content"'
+PROVENANCE = (
+    f'{_METADATA}, "createdByAgent", "updatedAt", "accessCount", "lastAccessedByAgent", "lastAccessedAt", '
+    '"updatedByAgent"'
+)
+COLUMNS = {
+    Fields.KEY: KEY,
+    Fields.VALUE: FOR_VALUE,
+    Fields.CONTENT: FOR_VALUE,
+    Fields.ALL: f"{FOR_VALUE}, {PROVENANCE}",
+}
+"""What is read of a row."""
+CONDITIONS = "coalesce(\"token\", '-'), coalesce(\"recentWrites\", ''), coalesce(\"fences\", '')"
+"""What a write goes by, besides. A read by id asks for these, too."""
+STATE = f"""coalesce("token", '-'), "_id", "createdAt", "revision", "expiresAt", {PROVENANCE},
+    coalesce("recentWrites", ''), coalesce("recentCounts", ''), coalesce("fences", '')"""
+"""What `known_of` takes."""
+
+
+def held(json: str) -> tuple[str | None, str | None]:
+    """Return JSON text for the column of ``jsonb``, or for the one of text if it would not come back exactly."""
+    return (None, json) if _INEXACT.search(json) else (json, None)
+
+
+def written(name: str | None) -> str | None:
+    """Return a name, or a revision, as a column of text can hold it."""
+    if name is None or ("\0" not in name and not name.startswith(_ESCAPE)):
+        return name
+    return _ESCAPE + name.encode("unicode_escape").decode()
+
+
+def read_name(stored: str | None) -> str | None:
+    """Return what `written` has turned into what is stored."""
+    if stored is None or not stored.startswith(_ESCAPE):
+        return stored
+    return stored[1:].encode("latin-1").decode("unicode_escape")
+
+
+def document_of(row: Row, fields: Fields) -> Document:
+    """Return the document of a row that has the columns of `COLUMNS`, and perhaps more.
+
+    Raises:
+        DamagedRecordError: If another program has written it.
+        datastore.documents.UNDECODABLE: If it is not a document of the store.
+    """
+    if fields is Fields.KEY:
+        return Document(row[0], "", "", row[1])
+    id, created_at, revision, expires_at, json, content = row[:6]
+    if revision is None:
+        raise foreign(id)
+    if content is not None and home_of(id) is not None:
+        value: Any = value_of_stored(content, fields)
+    else:
+        value = decode(json)
+    first = id, created_at, read_name(revision), expires_at, value
+    return Document(*first) if fields is not Fields.ALL else Document(*first, *_provenance(row[6:13]))  # type: ignore[arg-type]  # a revision that is there has a name
+
+
+def _provenance(row: Sequence[Any]) -> tuple[Any, ...]:
+    metadata, creator, updated_at, count, accessor, accessed_at, writer = row
+    plain = {} if metadata == "{}" else decode(metadata)
+    return plain, read_name(creator), updated_at, count, read_name(accessor), accessed_at, read_name(writer)
+
+
+def known_of(row: Row) -> Known:
+    """Return what the toolkit must know of a record, for a row of `STATE`."""
+    token, id, created_at, revision, expires_at = row[:5]
+    writes, counts, fences = row[12:15]
+    try:
+        document = Document(id, created_at, read_name(revision), expires_at, None, *_provenance(row[5:12]))  # type: ignore[arg-type]  # checked below
+        return toolkit.known_of(check(document), token, writes, counts, fences=fences)
+    except (DamagedRecordError, InvalidValueError, *UNDECODABLE):
+        return toolkit.damaged_one(token, foreign=revision is None)
+
+
+def seen_of(document: Document, row: Row, fields: Fields) -> Known:
+    """Return what a read tells the toolkit of a sound record; ``row`` ends with the columns of `CONDITIONS`."""
+    token, writes, fences = row[-3:]
+    if fields is Fields.ALL:
+        return toolkit.known_of(document, token, writes, fences=fences)
+    return Known(token, document.revision, document.created_at, document.expires_at, None, writes, fences=fences)

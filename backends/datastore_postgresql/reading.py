@@ -1,0 +1,166 @@
+"""Reading: each method is one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from datastore.adapters.knowledge import Memory
+from datastore.backend import BareDocuments, Document, DocumentPage, Fields, IdRange, NamespaceStats
+from datastore.documents import decoded, name_of, split
+from datastore.times import parse_time
+from datastore_postgresql.client import Session
+from datastore_postgresql.codec import COLUMNS, CONDITIONS, document_of, read_name, seen_of
+
+SCAN_PAGE = 10_000
+PAGE_BYTES = 8_000_000
+"""A page ends before this many bytes of values, or with its first record."""
+SIZE = """coalesce("bytes", octet_length("value"::text), octet_length("valueText"), 0)"""
+_PREFIX = """substring("_id" FROM '^[^:]*:[^:]*')"""
+LIVE = '("expiresAt" IS NULL OR "expiresAt" > %(at)s)'
+_TIME = r"'^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$'"
+
+
+class Reader:
+    """Reads through one session, and notes what it sees for the next writes."""
+
+    def __init__(self, session: Session, table: str, memory: Memory) -> None:
+        self._session = session
+        self._table = table
+        self._memory = memory
+
+    def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
+        """See `Backend.read`.
+
+        Requests: 1.
+        """
+        more = "" if fields is Fields.KEY else f", {CONDITIONS}"
+        one = len(ids) == 1
+        rows = self._session.ask(
+            f'SELECT {COLUMNS[fields]}{more} FROM {self._table} WHERE "_id" {"= %s" if one else "= ANY(%s)"}',
+            (ids[0] if one else list(ids),),
+        )
+        documents: dict[str, Document] = {}
+        for row in rows:
+            id = row[0]
+            documents[id] = document = decoded(id, partial(document_of, row, fields))
+            if more:
+                self._memory.note(id, seen_of(document, row, fields))
+        return documents
+
+    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None, *, reverse: bool) -> DocumentPage:
+        """See `Backend.scan`.
+
+        Requests: 1; 0 for an empty range.
+        """
+        where, parameters = bounds(range, after, reverse=reverse)
+        if parameters["start"] >= parameters["end"]:
+            return DocumentPage((), None)
+        return self.page(where, parameters, fields, limit, reverse=reverse)
+
+    def page(
+        self,
+        where: str,
+        parameters: Mapping[str, object],
+        fields: Fields,
+        limit: int,
+        *,
+        reverse: bool = False,
+        sure: str = "TRUE",
+        matching: Callable[[Document], bool] | None = None,
+    ) -> DocumentPage:
+        """Return a page of the rows that fulfil a condition, in the order of their ids.
+
+        Args:
+            where: The condition.
+            parameters: Its parameters.
+            fields: How much of each is read.
+            limit: The most rows.
+            reverse: The opposite order.
+            sure: Whether a row is certainly wanted; for the others ``matching`` says.
+            matching: Whether a whole document is wanted.
+        """
+        order = f'ORDER BY "_id" {"DESC" if reverse else "ASC"}'
+        parameters = {**parameters, "limit": limit}
+        if fields is Fields.KEY and matching is None:
+            rows = self._session.ask(
+                f'SELECT "_id", "expiresAt" FROM {self._table} WHERE {where} {order} LIMIT %(limit)s', parameters
+            )
+            if not rows:
+                return DocumentPage((), None)
+            ids, expiries = zip(*rows, strict=True)
+            bare = BareDocuments(ids, None if expiries.count(None) == len(expiries) else expiries)
+            return DocumentPage(bare, ids[-1] if len(rows) == limit else None)
+        read = fields if matching is None else Fields.ALL
+        rows = self._session.ask(
+            f"""
+            SELECT {COLUMNS[read]}, sure, found FROM (
+                SELECT *, count(*) OVER () AS found, sum(size) OVER ({order} ROWS UNBOUNDED PRECEDING) AS total FROM (
+                    SELECT *, {SIZE} AS size, {sure} AS sure FROM {self._table} WHERE {where} {order} LIMIT %(limit)s
+                ) AS page
+            ) AS summed WHERE total <= %(most)s OR total = size {order}""",
+            {**parameters, "most": PAGE_BYTES},
+        )
+        documents, broken = split(rows, lambda row: row[0], lambda row: document_of(row, read))
+        if matching is not None:
+            unsure = {row[0] for row in rows if row[-2] is not True}
+            documents = [one for one in documents if one.id not in unsure or matching(one)]
+        more = bool(rows) and (len(rows) == limit or len(rows) < rows[0][-1])
+        return DocumentPage(documents, rows[-1][0] if more else None, broken)
+
+    def count(self, range: IdRange, at: str) -> int:
+        """See `Backend.count`."""
+        ((number,),) = self._session.ask(
+            f"SELECT count(*) FROM {self._table} WHERE {WITHIN} AND {LIVE}", {**range._asdict(), "at": at}
+        )
+        return int(number)
+
+    def namespaces(self, range: IdRange, at: str) -> list[str]:
+        """See `Backend.namespaces`: each step of the recursion skips to the next namespace in the index."""
+        live = f'"_id" < %(end)s AND {LIVE} ORDER BY "_id" LIMIT 1'
+        rows = self._session.ask(
+            f"""
+            WITH RECURSIVE found (beginning) AS (
+                (SELECT {_PREFIX} FROM {self._table} WHERE "_id" >= %(start)s AND {live})
+                UNION ALL
+                SELECT (SELECT {_PREFIX} FROM {self._table} WHERE "_id" >= found.beginning || ';' AND {live})
+                FROM found WHERE beginning IS NOT NULL
+            )
+            SELECT beginning || ':' FROM found WHERE beginning IS NOT NULL""",
+            {**range._asdict(), "at": at},
+        )
+        return [beginning for (beginning,) in rows]
+
+    def namespace_stats(self, range: IdRange, at: str) -> list[NamespaceStats]:
+        """See `Backend.namespace_stats`."""
+        rows = self._session.ask(
+            f"""
+            SELECT min("_id"), count(*), sum({SIZE})::bigint, array_agg(DISTINCT "createdByAgent"),
+                array_agg(DISTINCT "updatedByAgent"), max("updatedAt") FILTER (WHERE "updatedAt" ~ {_TIME})
+            FROM {self._table} WHERE {WITHIN} AND {LIVE} AND "revision" IS NOT NULL
+            GROUP BY {_PREFIX} ORDER BY 1""",
+            {**range._asdict(), "at": at},
+        )
+        found = []
+        for id, records, size, creators, writers, updated_at in rows:
+            name = name_of(id)
+            if name is not None:
+                agents = {read_name(agent) for agent in (*creators, *writers)} - {None, ""}
+                stated = tuple(sorted(map(str, agents)))
+                time = parse_time(updated_at or "0001-01-01T00:00:00.000000Z")
+                found.append(NamespaceStats(name.namespace, records, size, stated, time))
+        return sorted(found)
+
+
+WITHIN = '"_id" >= %(start)s AND "_id" < %(end)s'
+
+
+def bounds(range: IdRange, after: str | None, *, reverse: bool) -> tuple[str, dict[str, str]]:
+    """Return the condition for the ids of a range that follow one, and its parameters."""
+    parameters: dict[str, str] = range._asdict()
+    if after is not None and reverse and after < range.end:
+        parameters["end"] = after
+    elif after is not None and not reverse and after >= range.start:
+        parameters["start"] = after
+        return WITHIN.replace(">=", ">"), parameters
+    return WITHIN, parameters

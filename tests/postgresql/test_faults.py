@@ -1,0 +1,237 @@
+"""The right answer or the typed error, whatever fails: a restart, a cut connection, locks, deadlocks, no writes."""
+
+import os
+import signal
+import threading
+import time
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+import datastore
+from datastore import BackendUnavailableError, ClosedError, DeadlineExceededError, PermissionDeniedError
+from tests.servers import postgresql
+from tests.servers.processes import HOST, temporary_folder
+
+pytestmark = pytest.mark.server("postgresql")
+
+
+@pytest.fixture(scope="module", name="own")
+def _own():
+    """A server of this module's own, to be harmed."""
+    server = postgresql.new_server(temporary_folder("postgresql"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_url(own):
+    return f"postgresql://agents@{HOST}:{own.port}/postgres"
+
+
+@pytest.fixture
+def harmed(own_url):
+    with datastore.connect(own_url, retry_seconds=0, flush_interval=3_600) as store:
+        yield store.agent("u", "a")
+        store.forget("u")
+
+
+@contextmanager
+def administrator(url):
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection
+
+
+@contextmanager
+def setting(url, name, value):
+    """Sets something for all connections that begin from now on."""
+    with administrator(url) as connection:
+        connection.execute(f"ALTER ROLE agents SET {name} = {value}")
+        try:
+            yield
+        finally:
+            connection.execute(f"ALTER ROLE agents RESET {name}")
+
+
+def test_a_restart_loses_nothing(own, harmed):
+    harmed.set_many({f"k{number}": number for number in range(100)})
+    own.stop()
+    with pytest.raises(BackendUnavailableError):
+        harmed.get("k1")
+    own.start()
+    assert harmed.increment("k1") == 2
+    assert harmed.set_many({"k1": 1, "new": 1}) == 2
+    assert harmed.count() == 101
+    assert harmed.clear() == 101
+
+
+def test_a_connection_that_the_server_has_closed_is_replaced_before_it_is_used(own_url, harmed):
+    harmed.set("k", 1)
+    with administrator(own_url) as connection:
+        for _ in range(3):
+            ended = connection.execute(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+                "WHERE application_name = 'agent-datastore'"
+            ).fetchall()
+            assert (True,) in ended
+            assert harmed.increment("k") > 1
+
+
+@pytest.mark.parametrize("read_only", ["default_transaction_read_only"])
+def test_where_no_writes_are_taken_reads_work(own_url, harmed, read_only):
+    harmed.set("k", 1)
+    with setting(own_url, read_only, "on"):
+        with datastore.connect(f"{own_url}?mode=ro") as store:
+            assert store.agent("u", "a").get("k") == 1
+            assert any("takes no writes" in finding.text for finding in store.backend.examine(time.time()))
+        with datastore.connect(own_url, retry_seconds=0, tracking="off") as store:
+            agent = store.agent("u", "a")
+            for call in (lambda: agent.set("k", 2), lambda: agent.delete("k"), agent.clear):
+                with pytest.raises(BackendUnavailableError, match="takes no writes"):
+                    call()
+            assert agent.get_all() == {"k": 1}
+
+
+def test_a_lock_of_another_transaction_is_waited_for_as_long_as_the_server_says(own_url, harmed):
+    harmed.set("k", 1)
+    with setting(own_url, "lock_timeout", "'20ms'"), psycopg.connect(own_url) as other:
+        other.execute("SELECT * FROM agent_data_store FOR UPDATE")
+        with datastore.connect(own_url, retry_seconds=0, tracking="off") as store:
+            agent = store.agent("u", "b")
+            with pytest.raises(BackendUnavailableError, match=r"held a lock on the record \(55P03\)"):
+                agent.set("k", 2)
+            assert agent.get("k") == 1
+            other.rollback()
+            agent.set("k", 3)
+            assert harmed.get("k") == 3
+
+
+@pytest.mark.parametrize("isolation", ["'serializable'", "'repeatable read'", "'read committed'"])
+def test_writers_that_compete_lose_nothing_in_any_isolation(own_url, harmed, isolation):
+    """Where transactions are serializable, most of these are rolled back at first, and repeated."""
+    names = [f"k{number}" for number in range(6)]
+    with setting(own_url, "default_transaction_isolation", isolation):
+        stores = [datastore.connect(own_url, tracking="off") for _ in range(4)]
+        failed = []
+
+        def work(store, order):
+            agent = store.agent("u", "b")
+            try:
+                for _ in range(8):
+                    agent.increment("count")
+                    agent.set_many(dict.fromkeys(order, 1))
+            except datastore.DataStoreError as error:
+                failed.append(error)
+
+        threads = [
+            threading.Thread(target=work, args=(store, names if number % 2 else names[::-1]))
+            for number, store in enumerate(stores)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for store in stores:
+            store.close()
+    assert failed == []
+    assert harmed.get("count") == 32
+
+
+def test_a_server_that_hangs_is_waited_for_no_longer_than_the_call_may_take(own, own_url):
+    with datastore.connect(own_url, max_seconds=0.3, tracking="off") as store:
+        agent = store.agent("u", "a")
+        agent.set("k", 1)
+        (pid,) = store.backend._session.ask("SELECT pg_backend_pid()")[0]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            with pytest.raises((DeadlineExceededError, BackendUnavailableError)):
+                agent.get("k")
+            assert time.monotonic() - began < 8  # and not the ten seconds of the URL's timeout
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert agent.get("k") == 1
+
+
+def test_a_role_that_may_only_read(url, agent, sql):
+    agent.set("k", 1)
+    schema = url.rpartition("/")[2]
+    sql("DROP ROLE IF EXISTS reader")
+    sql(f'CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA "{schema}" TO reader')
+    sql("GRANT SELECT ON agent_data_store TO reader")
+    try:
+        with datastore.connect(url.replace("agents@", "reader:pw@"), tracking="off") as store:
+            reader = store.agent("u", "a")
+            assert reader.get_all() == {"k": 1}
+            with pytest.raises(PermissionDeniedError) as caught:
+                reader.set("k", 2)
+            assert "pw" not in str(caught.value)
+    finally:
+        sql("DROP OWNED BY reader; DROP ROLE reader")
+
+
+def test_nothing_is_kept_in_a_session_so_a_pooler_may_change_it_for_each_request(agent, backend, wire):
+    """As PgBouncer does in transaction mode."""
+    for number in range(8):
+        agent.set("k", number)
+        assert agent.get("k") == number
+        connection = backend._session._idle[-1]
+        assert connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+        assert connection.execute("SELECT count(*) FROM pg_prepared_statements").fetchall() == [(0,)]
+        if number % 2:
+            backend._session._idle.pop().close()
+    assert not any(
+        statement.strip().startswith(("BEGIN", "SET ", "PREPARE", "DEALLOCATE")) for statement in wire.requests
+    )
+
+
+def test_an_interrupted_call_leaves_no_answer_to_the_next(agent, backend, monkeypatch):
+    from datastore_postgresql.client import Connection
+
+    agent.set_many({"k": 1, "l": 2})
+
+    def interrupt(connection, gen, *arguments):
+        next(gen)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Connection, "wait", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            agent.get("k")
+    assert agent.get("l") == 2
+
+
+def test_a_closed_store_says_so_even_in_the_middle(url):
+    store = datastore.connect(url)
+    agent = store.agent("u", "a")
+    agent.set("k", 1)
+    ended = []
+
+    def work():
+        try:
+            while True:
+                agent.get("k")
+        except ClosedError:
+            ended.append(True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    session = store.backend._session
+    store.close()
+    thread.join(30)
+    assert ended == [True]
+    assert not session._idle
+
+
+def test_more_threads_than_connections_are_kept(url):
+    with datastore.connect(f"{url}?pool=2") as store:
+        agent = store.agent("u", "a")
+        threads = [threading.Thread(target=lambda: [agent.increment("k") for _ in range(20)]) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert agent.get("k") == 160
+        assert len(store.backend._session._idle) <= 2
