@@ -54,7 +54,7 @@ class Claim(NamedTuple):
     number: int
     handle: str
     area: str | None = None
-    """In which of the `datastore.ids.AREAS` of the namespace it lies; ``None`` for a lease of `AgentDataStore.lease`."""
+    """In which area of the namespace it lies (`datastore.ids.AREAS`); ``None`` for one of `AgentDataStore.lease`."""
 
     def place(self, scope: Scope) -> Scope:
         """Return where it is recorded."""

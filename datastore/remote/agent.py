@@ -29,6 +29,7 @@ from datastore.wire.calls import CALLS, MISSING, NOT_SERVED, Result
 if TYPE_CHECKING:
     from datastore.asynchronous.remote import AsyncRemoteAgentDataStore
     from datastore.record import Record
+    from datastore.runs import Runs
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds; as `datastore.calls.changes`
 _UNLIMITED = frozenset({"namespace_stats", "purge_expired"})
@@ -79,8 +80,10 @@ class RemoteAgentDataStore(AgentDataStore):
         raise _not_served(self, "memory")
 
     @property
-    def runs(self) -> NoReturn:
-        raise _not_served(self, "runs")
+    def runs(self) -> Runs:
+        from datastore.remote.runs import ServedRuns  # imported here, because few need it
+
+        return ServedRuns(scope_of(self), type(self))
 
     def iter_records(self, *args: Any, **kwargs: Any) -> Iterator[Record]:
         AgentDataStore.iter_records(self, *args, **kwargs)  # makes no request, and raises what is wrong
@@ -212,7 +215,7 @@ def _note(scope: Scope, keys: list[str]) -> None:
 for _name, _method in _METHODS.items():
     if _name not in vars(RemoteAgentDataStore):
         setattr(RemoteAgentDataStore, _name, _made_there(_name, _method))
-for _name in ("iter_records", "modify", "get_or_set", "blobs", *NOT_SERVED):
+for _name in ("iter_records", "modify", "get_or_set", "blobs", "runs", *NOT_SERVED):
     vars(RemoteAgentDataStore)[_name].__doc__ = getattr(AgentDataStore, _name).__doc__
 
 

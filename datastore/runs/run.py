@@ -23,6 +23,7 @@ from datastore.errors import (
 from datastore.runs import keys
 from datastore.runs.branching import branch, fork
 from datastore.runs.calling import catching
+from datastore.runs.checking import MOST_BRANCHES, MOST_RETRIES
 from datastore.runs.entries import DONE, Branch, Entry, HistoryEntry
 from datastore.runs.joining import join
 from datastore.runs.state import State
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from datastore.agent import AgentDataStore
 
 Unknown: TypeAlias = Callable[..., Any] | None
-_MOST = 100_000
 
 
 class Run(OfOneProcess):
@@ -207,7 +207,7 @@ class Run(OfOneProcess):
         Requests: 1, and those of `AgentDataStore.add_many` with 4 records for each branch.
         """
         work = work_of(self)
-        return branch(work, _number(number, "number", 1, _MOST))
+        return branch(work, _number(number, "number", 1, MOST_BRANCHES))
 
     def fork(self, at: int | None = None, id: str | None = None) -> str:
         """Begin another run that shares the journal up to an entry and goes its own way from there.
@@ -331,7 +331,7 @@ class Run(OfOneProcess):
 
 def stepping(run: Run, name: str, args: tuple[Any, ...], retries: int, backoff: float | timedelta) -> Steps:
     """Check the arguments of `Run.step`, and return its steps."""
-    name, retries = keys.check_step(name), _number(retries, "retries", 0, 10**6)
+    name, retries = keys.check_step(name), _number(retries, "retries", 0, MOST_RETRIES)
     return step(work_of(run), name, args, retries, keys.seconds(backoff, "backoff"))
 
 

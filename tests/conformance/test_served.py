@@ -34,7 +34,7 @@ class Served:
     }
     left_out: ClassVar = {
         **dict.fromkeys(_BELOW, _NO_CALLS),
-        **dict.fromkeys(("runs", "memory"), _NOT_SERVED),
+        "memory": _NOT_SERVED,
     }
 
     def open(self, **options: Any) -> DataStore:

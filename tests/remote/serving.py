@@ -33,6 +33,7 @@ from tests.asynchronous.looped import (
     LoopedLease,
     LoopedLock,
     LoopedLog,
+    LoopedRuns,
     LoopedVault,
     looped,
     on_the_loop,
@@ -216,12 +217,24 @@ class LoopedClient(RemoteAgentDataStore):
         return LoopedBlobs(RemoteAgentDataStore(scope_of(self)))
 
     @property
+    def runs(self) -> LoopedServedRuns:
+        return LoopedServedRuns(scope_of(self), RemoteAgentDataStore)
+
+    @property
     def vault(self) -> LoopedVault:
         return LoopedVault(RemoteAgentDataStore(scope_of(self)), "")
 
     @property
     def key_value(self) -> LoopedKeyValue:
         return LoopedKeyValue(RemoteAgentDataStore(scope_of(self)))
+
+
+class LoopedServedRuns(LoopedRuns):
+    """The runs of such a client."""
+
+    __slots__ = ()
+
+    agents = LoopedClient
 
 
 class LoopedServedStore(ServedStore):
