@@ -517,10 +517,3 @@ def test_a_served_store_of_the_kit_is_a_store(store):
     served = ServedStore(store)
     assert served.agent("ann", "planner").set("key", 1)
     served.end()
-
-
-def test_runs_are_not_served_and_say_so(data_store):
-    with pytest.raises(UnsupportedError, match="runs is not served: a run's journal"):
-        data_store.runs  # noqa: B018 - it raises
-    with pytest.raises(UnsupportedError):
-        data_store.asynchronous.runs  # noqa: B018 - as above

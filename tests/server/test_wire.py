@@ -51,7 +51,7 @@ from datastore.wire.messages import (
     result_to_bytes,
 )
 
-INTERFACES = {"blobs"}
+INTERFACES = {"blobs", "runs"}
 """What is no method of `AgentDataStore`, but has calls of its own."""
 VALUES = values()
 """Whatever can be stored, integers beyond 64 bits included."""
