@@ -34,7 +34,6 @@ from datastore import (
     NotPicklableError,
     PermissionDeniedError,
     QueryError,
-    UnsupportedError,
     ValueTooLargeError,
 )
 from datastore.conformance.calls import CALLS
