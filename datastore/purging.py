@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from datastore.backend import IdRange
-from datastore.blobs.sweeping import areas, waiting
+from datastore.blobs.sweeping import areas
 from datastore.blobs.sweeping import sweep as sweep_blobs
 from datastore.calls.namespaces import purge as purge_records
 from datastore.core import Core
@@ -47,12 +47,18 @@ def purge_user(scope: Scope) -> int:
     return _purge(scope.core, ranges, _sweep([scope]))
 
 
-def waiting_blobs(core: Core, tenants: Iterable[Scope] | None) -> int:
-    """Return how many versions of blobs `purge` would remove; its arguments."""
+def areas_of_all(core: Core, tenants: Iterable[Scope] | None, area: str, *, later: bool = False) -> Iterable[Scope]:
+    """Return the scopes of the areas of a kind in which something is to be removed.
+
+    Args:
+        core: The core of the store.
+        tenants: A scope of each tenant that has a database; ``None`` if they share one.
+        area: Which of the `datastore.ids.AREAS`.
+        later: Whether those count as well in which it is only to be removed later.
+    """
     if tenants is not None:
-        return sum(waiting(area) for one in tenants for area in areas(one, "blobs"))
-    scopes = {one.scope.prefix: one.scope for some in due(core) for one in some if one.area == "blobs"}
-    return sum(map(waiting, scopes.values()))
+        return [one for user in tenants for one in areas(user, area)]
+    return {one.scope.prefix: one.scope for some in due(core, later) for one in some if one.area == area}.values()
 
 
 def _sweep(users: Iterable[Scope]) -> int | None:

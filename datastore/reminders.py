@@ -75,12 +75,13 @@ def remind(scope: Scope, at: float) -> None:
     core.reminders[scope.prefix] = at
 
 
-def due(core: Core) -> Iterator[list[Reminder]]:
-    """Yield what the host is to be reminded of now, some at a time.
+def due(core: Core, later: bool = False) -> Iterator[list[Reminder]]:
+    """Yield what the host is to be reminded of now, some at a time; or now and ``later``.
 
     Requests: 1 per page of it.
     """
-    for documents in core.pages(key_range(_NOBODY, None, None, core.now() + "~"), Fields.VALUE):
+    end = _USED if later else core.now() + "~"
+    for documents in core.pages(key_range(_NOBODY, None, None, end), Fields.VALUE):
         yield from batches((one for document in documents if (one := _reminder(core, document)) is not None), _AT_ONCE)
 
 

@@ -10,12 +10,22 @@ from typing import TYPE_CHECKING, Any, Self
 from datastore.agent import AgentDataStore
 from datastore.asynchronous.agent import AsyncAgentDataStore
 from datastore.asynchronous.bound import Walk, inside_of, reads, walked, writes
+from datastore.asynchronous.runs import AsyncRuns
 from datastore.asynchronous.store import in_a_thread
 from datastore.remote.agent import RemoteAgentDataStore, computing_there, modifying_there
+from datastore.remote.runs import ServedRuns
 from datastore.scope import scope_of
 
 if TYPE_CHECKING:
     from datastore.asynchronous.memory import AsyncMemory
+
+
+class AsyncServedRuns(AsyncRuns):
+    """The runs of a namespace that a server has, with calls that are awaited."""
+
+    __slots__ = ()
+
+    _made_by = ServedRuns
 
 
 class AsyncRemoteAgentDataStore(AsyncAgentDataStore):
@@ -39,6 +49,10 @@ class AsyncRemoteAgentDataStore(AsyncAgentDataStore):
 
         @property
         def sync(self) -> RemoteAgentDataStore: ...
+
+    @property
+    def runs(self) -> AsyncServedRuns:
+        return AsyncServedRuns(self, self.sync.runs)
 
     async def aclose(self) -> None:
         """Close the connections to the server, when the calls under way have ended. Idempotent."""
@@ -105,5 +119,5 @@ def _computing(self: AsyncRemoteAgentDataStore, key: str, function: Any, **optio
     return Walk(computing_there(scope_of(inside_of(self).twin), key, function, **options), function)
 
 
-for _name in ("get", "exists", "get_many", "modify", "get_or_set"):
+for _name in ("runs", "get", "exists", "get_many", "modify", "get_or_set"):
     vars(AsyncRemoteAgentDataStore)[_name].__doc__ = getattr(AgentDataStore, _name).__doc__

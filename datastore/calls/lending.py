@@ -31,6 +31,8 @@ S = TypeVar("S", bound=Bound)
 
 MOST_AT_ONCE = 1_000
 """The most leases that are renewed or ended in one call."""
+RUNS = "runs"
+"""The area of the leases of runs."""
 MOST_UNDER = 8
 """The most leases that one write can be made under."""
 _REMEMBERED = 10_000
@@ -51,6 +53,13 @@ class Claim(NamedTuple):
     name: str
     number: int
     handle: str
+    area: str | None = None
+    """In which area of the namespace it lies (`datastore.ids.AREAS`); ``None`` for one of `AgentDataStore.lease`."""
+
+    def place(self, scope: Scope) -> Scope:
+        """Return where it is recorded."""
+        home = scope if self.namespace == scope.namespace else scope.within(self.namespace)
+        return home if self.area is None else home.area(self.area)
 
 
 def claims_of(leases: Any, most: int) -> list[Claim]:
@@ -65,15 +74,17 @@ def claims_of(leases: Any, most: int) -> list[Claim]:
 
 
 def _claim(told: Any, place: int) -> Claim:
-    if not is_a(told, dict) or told.keys() != _FIELDS:
+    if not is_a(told, dict) or told.keys() - {"area"} != _FIELDS:
         raise InvalidValueError(f"leases[{place}] must be an object with namespace, name, number and handle")
+    if (area := told.get("area")) not in (None, RUNS):
+        raise InvalidValueError(f"leases[{place}].area must be {RUNS!r} for the lease of a run, or left out")
     texts = [
         check_text(told[name], f"leases[{place}].{name}", "give what the lease was taken with")
         for name in ("namespace", "name", "handle")
     ]
     if (number := as_int(told["number"])) is None:
         raise InvalidValueError(f"leases[{place}].number must be an integer")
-    return Claim(texts[0], texts[1], number, texts[2])
+    return Claim(texts[0], texts[1], number, texts[2], area)
 
 
 def lend(scope: Scope, name: str, ttl: float) -> Taken:
@@ -169,6 +180,38 @@ def under(data_store: S, leases: Sequence[Claim]) -> S:
     return type(data_store)(scope.through(core))  # type: ignore[call-arg]  # it is made of a scope
 
 
+def remembered(scope: Scope, claim: Claim) -> Holding | None:
+    """Return a lease that this process knows to be held by whoever claims it.
+
+    Requests: 0.
+    """
+    id = record_of(claim.place(scope), claim.name).id
+    holding: Holding | None = scope.core.root.lent.get((id, _digest(claim.handle)))
+    return None if holding is None or holding.fence.number != claim.number or holding.is_over else holding
+
+
+def not_taken(scope: Scope, claim: Claim) -> Holding | None:
+    """Check that nobody has taken a lease from whoever claims it, and that it was not released.
+
+    Returns:
+        The lease; ``None`` if its time is over.
+
+    Raises:
+        LeaseLostError: If somebody has, or it was.
+
+    Requests: 1.
+    """
+    place = claim.place(scope)
+    id = record_of(place, claim.name).id
+    document = scope.core.read_one(id, Fields.VALUE)
+    if document is None or not _is_of(document, claim) or last_of(document).until == 0:
+        raise LeaseLostError(f"the lease of {claim.name!r} is not that of whoever claims it: it was released, or taken")
+    holding = _recorded(place, claim, document)
+    if holding is not None:
+        _remember(scope, id, claim.handle, holding)
+    return holding
+
+
 # ------------------------------------------------------------------------------------------------- what is remembered
 
 
@@ -176,7 +219,7 @@ def _holdings(scope: Scope, claims: Iterable[Claim], *, anew: bool = False) -> d
     """Return those leases that are held by whoever claims them: as they are remembered, or as they are recorded."""
     held, asked_for = dict[Claim, Holding](), list[tuple[str, Scope, Claim]]()
     for claim in claims:
-        place = scope if claim.namespace == scope.namespace else scope.within(claim.namespace)
+        place = claim.place(scope)
         place.core.check_writes(place.prefix)
         id = record_of(place, claim.name).id
         holding: Holding | None = scope.core.root.lent.get((id, _digest(claim.handle)))
@@ -197,15 +240,19 @@ def _recorded(scope: Scope, claim: Claim, document: Document) -> Holding | None:
     """Return a lease as it is recorded, if it is that of whoever claims it, and not over."""
     last, now = last_of(document), scope.core.clock()
     value: Any = document.value
-    known = value.get("handle")
-    if type(known) is not str or not compare_digest(known, _digest(claim.handle)):
-        return None
-    if last.number != claim.number or last.until <= now:
+    if not _is_of(document, claim) or last.until <= now:
         return None
     ttl, record = float(value["ttl"]), record_of(scope, claim.name)
     put = put_for(scope, record, value, Moment(format_time(now), None))._replace(revision=document.revision)
     began, at = time.monotonic() + last.until - now - ttl, last.until - ttl
     return Holding(scope.core.root, put, claim.name, fence_of(record, last.number), ttl, began, at, renews=False)
+
+
+def _is_of(document: Document, claim: Claim) -> bool:
+    """Return whether a lease was taken last by whoever claims it."""
+    number, value = last_of(document).number, document.value
+    known = value.get("handle") if type(value) is dict else None
+    return type(known) is str and compare_digest(known, _digest(claim.handle)) and number == claim.number
 
 
 def _remember(scope: Scope, id: str, handle: str, holding: Holding) -> None:

@@ -15,6 +15,7 @@ import typer
 from agent_datastore import conflict, remedy
 from datastore.administration import Diagnostic
 from datastore.backend import Delete
+from datastore.blobs.sweeping import waiting as waiting_blobs
 from datastore.cli.running import (
     INCOMPLETE,
     JsonOption,
@@ -34,7 +35,7 @@ from datastore.memory.reembedding import waiting as waiting_vectors
 from datastore.memory.spaces import BYTES
 from datastore.memory.vectors import AREA, all_vectors, bytes_of
 from datastore.moving.pages import core_of, pages
-from datastore.purging import waiting_blobs
+from datastore.purging import areas_of_all
 from datastore.store import DataStore, scopes_of_tenants
 from datastore.urls import Url
 from datastore.values import MAX_VALUE_BYTES
@@ -142,7 +143,7 @@ def _records(store: DataStore, remove: bool) -> Iterator[Diagnostic]:
 
 def _blobs(store: DataStore) -> Iterator[Diagnostic]:
     """Say how many versions of blobs can be removed: replaced, deleted, expired, or left by an interrupted put."""
-    due = waiting_blobs(core_of(store), scopes_of_tenants(store))
+    due = sum(map(waiting_blobs, areas_of_all(core_of(store), scopes_of_tenants(store), "blobs")))
     remedy = "run datastore purge, which reclaims their space" if due else ""
     yield Diagnostic(True, f"{number(due, 'version')} of blobs can be removed", remedy)
 
@@ -150,7 +151,7 @@ def _blobs(store: DataStore) -> Iterator[Diagnostic]:
 def _vectors(store: DataStore) -> Iterator[Diagnostic]:
     """Say which models have made the vectors of how many namespaces, and what is wrong with some."""
     models, due = Counter[str](), 0
-    for area in areas_of_all(store, AREA):
+    for area in areas_of_all(core_of(store), scopes_of_tenants(store), AREA, later=True):
         last, name = Changes(area, {}).last(), f"namespace {area.namespace.partition(':')[2]!r} of {area.user_id!r}"
         if last is not None:
             model = last.model

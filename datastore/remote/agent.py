@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import wraps
 from types import FunctionType, TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from datastore.agent import AgentDataStore
 from datastore.arguments import as_text
@@ -16,7 +16,7 @@ from datastore.calls.changes import RESULT, copy_of, forgotten, modifying, outpa
 from datastore.calls.claims import computing, pausing
 from datastore.calls.listings import Page
 from datastore.calls.steps import Steps, follow
-from datastore.errors import DataStoreError, UnsupportedError
+from datastore.errors import DataStoreError
 from datastore.remote.answers import streamed
 from datastore.remote.blobs import ServedBlobs
 from datastore.remote.leases import asked_under, leases_of
@@ -24,12 +24,13 @@ from datastore.remote.requests import accepted, body_of
 from datastore.retry import Backoff
 from datastore.scope import Scope, Stream, bounded, scope_of
 from datastore.values import checked, decode
-from datastore.wire.calls import CALLS, MISSING, NOT_SERVED, Result
+from datastore.wire.calls import CALLS, MISSING, Result
 
 if TYPE_CHECKING:
     from datastore.asynchronous.remote import AsyncRemoteAgentDataStore
     from datastore.record import Record
     from datastore.remote.memory import ServedMemory
+    from datastore.runs import Runs
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds; as `datastore.calls.changes`
 _UNLIMITED = frozenset({"namespace_stats", "purge_expired"})
@@ -82,8 +83,10 @@ class RemoteAgentDataStore(AgentDataStore):
         return ServedMemory(scope_of(self))
 
     @property
-    def runs(self) -> NoReturn:
-        raise _not_served(self, "runs")
+    def runs(self) -> Runs:
+        from datastore.remote.runs import ServedRuns  # imported here, because few need it
+
+        return ServedRuns(scope_of(self), type(self))
 
     def iter_records(self, *args: Any, **kwargs: Any) -> Iterator[Record]:
         AgentDataStore.iter_records(self, *args, **kwargs)  # makes no request, and raises what is wrong
@@ -203,10 +206,6 @@ def _made_there(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
     return made_there
 
 
-def _not_served(data_store: RemoteAgentDataStore, name: str) -> UnsupportedError:
-    return UnsupportedError(f"{name} is not served: {NOT_SERVED[name]}", backend=scope_of(data_store).core.backend.name)
-
-
 def _note(scope: Scope, keys: list[str]) -> None:
     """Count an access for each of some records, whose values fit."""
     _step(scope, "note", AgentDataStore.get_many, keys=keys)
@@ -215,7 +214,7 @@ def _note(scope: Scope, keys: list[str]) -> None:
 for _name, _method in _METHODS.items():
     if _name not in vars(RemoteAgentDataStore):
         setattr(RemoteAgentDataStore, _name, _made_there(_name, _method))
-for _name in ("iter_records", "modify", "get_or_set", "blobs", "memory", *NOT_SERVED):
+for _name in ("iter_records", "modify", "get_or_set", "blobs", "memory", "runs"):
     vars(RemoteAgentDataStore)[_name].__doc__ = getattr(AgentDataStore, _name).__doc__
 
 

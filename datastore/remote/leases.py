@@ -37,13 +37,18 @@ class ServedHolding(Held):
         number: Its number.
         handle: What it is renewed and ended with.
         term: Until when it is held.
+        area: In which area of the namespace it lies, as `Claim` has it.
     """
 
-    def __init__(self, scope: Scope, asked: Asked, number: int, handle: str, term: Term) -> None:
-        fence = fence_of(record_of(scope, asked.name), number)
+    def __init__(
+        self, scope: Scope, asked: Asked, number: int, handle: str, term: Term, area: str | None = None
+    ) -> None:
+        fence = fence_of(record_of(scope if area is None else scope.area(area), asked.name), number)
         super().__init__(scope.core.root, asked.name, fence, asked.ttl, term, renews=asked.renews)
         self._scope = scope.through(scope.core.root)
         self.claim = {"namespace": scope.namespace, "name": asked.name, "number": number, "handle": handle}
+        if area is not None:
+            self.claim["area"] = area
 
     def renew(self) -> None:
         """See `Held.renew`."""

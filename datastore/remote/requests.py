@@ -24,9 +24,9 @@ from datastore.wire.calls import APPENDING
 from datastore.wire.messages import dump
 
 _ANY_SIZE = 1 << 40
-_LARGEST = {"value": MAX_VALUE_BYTES, "by": MAX_VALUE_BYTES, "metadata": MAX_METADATA_BYTES}
-_TIMES = frozenset({"ttl", "touch", "refresh", "lease", "grace"})
-_VALUES = frozenset({"value", "metadata", "by", "entries"})
+_LARGEST = dict.fromkeys(("value", "input", "payload", "by"), MAX_VALUE_BYTES) | {"metadata": MAX_METADATA_BYTES}
+_TIMES = frozenset({"ttl", "touch", "refresh", "lease", "grace", "keep", "timeout"})
+_VALUES = frozenset({"value", "metadata", "by", "entries", "input", "payload", "state"})
 """What is stored as it is given. Everything else may have forms of which the call makes JSON."""
 
 

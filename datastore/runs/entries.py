@@ -55,6 +55,28 @@ class Ancestor(NamedTuple):
     """Which of the branches the child is that begins there; ``None`` for a fork."""
 
 
+class Lineage:
+    """A run, and those whose entries it shares.
+
+    Args:
+        run: The run, as in keys.
+        start: What entry 0 says.
+    """
+
+    def __init__(self, run: str, start: dict[str, Any]) -> None:
+        self.run = run
+        self.start = start
+        self.ancestors = [Ancestor(*one) for one in start.get("ancestors", ())]
+        self.base = self.ancestors[-1].last if self.ancestors else 0
+        """The number of the last entry that is an ancestor's."""
+        self.checkpoint = int(start.get("checkpoint", 0))
+        """The entry that a replay begins after, unless the run has a later checkpoint of its own."""
+
+    def owner(self, number: int) -> str:
+        """Return whose entry has a number: the run's own or an ancestor's."""
+        return next((one.run for one in self.ancestors if number <= one.last), self.run)
+
+
 @dataclass(frozen=True, slots=True)
 class Branch:
     """What `Run.branch` returns."""

@@ -16,11 +16,12 @@ from datastore.runs.entries import (
     RUNNING,
     START,
     WAITING,
-    Ancestor,
     Entry,
+    Lineage,
     RunInfo,
     entry_of,
 )
+from datastore.runs.replaying import over
 from datastore.runs.table import Table
 from datastore.times import expiry, parse_time
 
@@ -62,7 +63,7 @@ class Head(NamedTuple):
         return None if waiting is None else waiting.get("until")
 
 
-class Journal:
+class Journal(Lineage):
     """The journal of one run.
 
     Args:
@@ -72,16 +73,8 @@ class Journal:
     """
 
     def __init__(self, table: Table, run: str, start: dict[str, Any]) -> None:
+        super().__init__(run, start)
         self.table = table
-        self.run = run
-        self.start = start
-        self.ancestors = [Ancestor(*one) for one in start.get("ancestors", ())]
-        self.base = self.ancestors[-1].last if self.ancestors else 0
-        """The number of the last entry that is an ancestor's."""
-
-    def owner(self, number: int) -> str:
-        """Return whose entry has a number: the run's own or an ancestor's."""
-        return next((one.run for one in self.ancestors if number <= one.last), self.run)
 
     def documents(
         self, after: int, before: int | None = None, *, limit: int | None = None, reverse: bool = False,
@@ -172,7 +165,7 @@ class Journal:
         """Return the write that lets lists of a status look for the run; it comes before the head, or with it."""
         return self.table.put(keys.listed(status, self.run), self.table.now())
 
-    def forget(self, former: Iterable[Head], head: Head, *others: str) -> None:
+    def forget(self, former: Iterable[Head], head: Head | None, *others: str) -> None:
         """Remove what belonged to former heads of the run and not to this one, and what is under other keys.
 
         Requests: 1; 0 if there is nothing to remove.
@@ -181,8 +174,10 @@ class Journal:
         if stale := sorted(left.union(others)):
             self.table.write(self.table.delete(key) for key in stale)
 
-    def _named(self, head: Head) -> list[str]:
+    def _named(self, head: Head | None) -> list[str]:
         """Return the keys of the records that lead to the run because of what its head says."""
+        if head is None:
+            return []
         hint = hint_in(head)
         return [keys.listed(head.status, self.run), *([] if hint is None else [hint])]
 
@@ -313,11 +308,7 @@ def no_such_run(table: Table) -> NoSuchRunError:
 
 def run_over(last: Entry, table: Table) -> RunOverError:
     """Return the error for a run whose last entry says that it is over."""
-    status = str(last.value.get("status", DONE))
-    again = "; retry() lets it go on" if status != DONE else ""
-    return RunOverError(f"the run is {status}, and nothing can be added to it{again}", status=status).during(
-        "going on with a run", table.scope.core.backend.name
-    )
+    return over(str(last.value.get("status", DONE))).during("going on with a run", table.scope.core.backend.name)
 
 
 def not_over(table: Table) -> RunOverError:

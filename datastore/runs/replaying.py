@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from datastore.errors import RunChangedError
-from datastore.runs.entries import END, FAILED, NOTES, Entry
+from datastore.errors import RunChangedError, RunOverError
+from datastore.runs.entries import DONE, END, FAILED, NOTES, Entry
 
 
 def asked_for(entries: Iterator[Entry], last: int) -> Iterator[Entry]:
@@ -26,6 +26,25 @@ def asked_for(entries: Iterator[Entry], last: int) -> Iterator[Entry]:
             held = entry
     if held is not None:
         yield held
+
+
+def last_asked_for(backwards: Iterable[Entry]) -> Entry | None:
+    """Return the last entry that `asked_for` yields, from the entries in the opposite order."""
+    was_resumed = False
+    for entry in backwards:
+        if entry.kind in NOTES:
+            was_resumed = True
+        elif entry.kind == FAILED and was_resumed:
+            was_resumed = False
+        elif entry.kind != END:
+            return entry
+    return None
+
+
+def over(status: str) -> RunOverError:
+    """Return the error for a run that has ended."""
+    again = "; retry() lets it go on" if status != DONE else ""
+    return RunOverError(f"the run is {status}, and nothing can be added to it{again}", status=status)
 
 
 def changed(entry: Entry, kind: str, name: str) -> RunChangedError:

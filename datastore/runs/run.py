@@ -23,9 +23,9 @@ from datastore.errors import (
 from datastore.runs import keys
 from datastore.runs.branching import branch, fork
 from datastore.runs.calling import catching
+from datastore.runs.checking import MOST_BRANCHES, MOST_RETRIES
 from datastore.runs.entries import DONE, Branch, Entry, HistoryEntry
 from datastore.runs.joining import join
-from datastore.runs.looking import history
 from datastore.runs.state import State
 from datastore.runs.stepping import effect, set_checkpoint, step
 from datastore.runs.waiting import wait_for
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from datastore.agent import AgentDataStore
 
 Unknown: TypeAlias = Callable[..., Any] | None
-_MOST = 100_000
 
 
 class Run(OfOneProcess):
@@ -64,12 +63,12 @@ class Run(OfOneProcess):
     @property
     def id(self) -> str:
         """The run's id."""
-        return keys.run_of(work_of(self).journal.run)
+        return keys.run_of(work_of(self).run.run)
 
     @property
     def input(self) -> Any:
         """What the run was started with; that of the parent for a child."""
-        return work_of(self).journal.start.get("input")
+        return work_of(self).run.start.get("input")
 
     @property
     def state(self) -> State:
@@ -178,10 +177,9 @@ class Run(OfOneProcess):
         work = work_of(self)
         encoded = keys.check_run(check_text(name, "name", "give the name of what to wait for"), "name")
         seconds = None if timeout is None else keys.duration(timeout, "timeout")
-        clock = work.table.scope.core.clock
         if seconds is not None:
-            expiry(seconds, clock(), "timeout")
-        return wait_for(work, name, encoded, lambda: None if seconds is None else expiry(seconds, clock()))
+            expiry(seconds, work.core.clock(), "timeout")  # raises, if it is not a time
+        return wait_for(work, name, encoded, seconds)
 
     def branch(self, number: int) -> Branch:
         """Go on as several runs, which share what was until now without a copy of it, on any workers.
@@ -209,7 +207,7 @@ class Run(OfOneProcess):
         Requests: 1, and those of `AgentDataStore.add_many` with 4 records for each branch.
         """
         work = work_of(self)
-        return branch(work, _number(number, "number", 1, _MOST))
+        return branch(work, _number(number, "number", 1, MOST_BRANCHES))
 
     def fork(self, at: int | None = None, id: str | None = None) -> str:
         """Begin another run that shares the journal up to an entry and goes its own way from there.
@@ -297,7 +295,7 @@ class Run(OfOneProcess):
         self, *, limit: int | None = None, reverse: bool = False, before: int | None = None
     ) -> list[HistoryEntry]:
         """Return what the journal says: `Runs.history` of this run."""
-        return history(work_of(self).journal, limit, reverse, before)
+        return work_of(self).writer.history(limit, as_bool(reverse, "reverse"), before)
 
     def release(self) -> None:
         """Let other workers have the run at once. It goes on where it is.
@@ -333,7 +331,7 @@ class Run(OfOneProcess):
 
 def stepping(run: Run, name: str, args: tuple[Any, ...], retries: int, backoff: float | timedelta) -> Steps:
     """Check the arguments of `Run.step`, and return its steps."""
-    name, retries = keys.check_step(name), _number(retries, "retries", 0, 10**6)
+    name, retries = keys.check_step(name), _number(retries, "retries", 0, MOST_RETRIES)
     return step(work_of(run), name, args, retries, keys.seconds(backoff, "backoff"))
 
 

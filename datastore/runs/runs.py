@@ -12,7 +12,7 @@ from datastore.calls.leases import asked, take
 from datastore.errors import InvalidValueError
 from datastore.ids import new_key
 from datastore.runs import keys
-from datastore.runs.branching import fork_outside
+from datastore.runs.children import fork_outside
 from datastore.runs.entries import CANCELLED, DONE, END, RESUMED, RETRIED, RUNNING, HistoryEntry, RunInfo
 from datastore.runs.journal import (
     Journal,
@@ -30,6 +30,7 @@ from datastore.runs.pruning import prune
 from datastore.runs.run import Run
 from datastore.runs.table import Table
 from datastore.runs.work import Work
+from datastore.runs.writer import Writer, Writing
 from datastore.scope import Bound, OfOneProcess, Scope, bind, scope_of
 from datastore.times import expiry
 
@@ -84,21 +85,9 @@ class Runs(Bound, OfOneProcess):
 
         Requests: 3.
         """
-        scope = scope_of(self)
-        run = keys.check_run(new_key("") if id is None else id)
-        start: dict[str, Any] = {} if input is None else {"input": input}
-        if ttl is not None:
-            expiry(ttl, scope.core.clock())
-            start["ttl"] = keys.seconds(ttl, "ttl")
-        table = _table(scope)
-        table.put(keys.entry(run, 0), input, name="input")  # raises before any request
+        run, start = starting(scope_of(self), id, input, ttl, lease)
         held = _take(self, run, lease)
-        try:
-            journal, head = begin(table, run, start, _seconds(lease))
-        except BaseException:
-            held.release()
-            raise
-        return _run(self, Work(journal, head, 0, held))
+        return self._worked_on(held, lambda: begun(_table(scope_of(self)), run, start, seconds_of(lease)))
 
     def resume(self, id: str, *, lease: float | timedelta = 30.0) -> Run:
         """Go on with a run, and hold it: what its journal has is not done again.
@@ -117,18 +106,19 @@ class Runs(Bound, OfOneProcess):
 
         Requests: 9, and those that read the journal, page by page as the program goes on.
         """
-        scope = scope_of(self)
-        run, table = keys.check_run(id), _table(scope)
-        scope.core.check_writes(scope.prefix)
-        journal = open_journal(table, run)
-        held = _take(self, run, lease)
+        journal = resuming(scope_of(self), id)
+        held = _take(self, journal.run, lease)
+        return self._worked_on(held, lambda: taken_over(journal, seconds_of(lease)))
+
+    def _worked_on(self, held: Lease[Any], begin: Callable[[], Writing]) -> Run:
+        """Return a run that this worker holds; its lease is released if that cannot be."""
         try:
-            work = _taken_over(journal, held, _seconds(lease))
+            work = Work(begin(), held)
             work.rewind()
         except BaseException:
             held.release()
             raise
-        return _run(self, work)
+        return Run(work, self._store(scope_of(self).through(scope_of(held.data_store).core)))
 
     def get(self, id: str) -> RunInfo | None:
         """Return what is known of a run, or ``None`` if there is none.
@@ -337,15 +327,51 @@ def _take(self: Runs, run: str, lease: float | timedelta) -> Lease[Any]:
     return take(self._store(scope_of(self).area("runs")), asked(run, lease, 0.0, True))
 
 
-def _seconds(lease: float | timedelta) -> float:
+def starting(
+    scope: Scope, id: str | None, input: Any, ttl: float | timedelta | None, lease: float | timedelta
+) -> tuple[str, dict[str, Any]]:
+    """Check the arguments of `Runs.start`, and return the run, as in keys, and what its entry 0 says."""
+    run = keys.check_run(new_key("") if id is None else id)
+    start: dict[str, Any] = {} if input is None else {"input": input}
+    if ttl is not None:
+        expiry(ttl, scope.core.clock())
+        start["ttl"] = keys.seconds(ttl, "ttl")
+    _table(scope).put(keys.entry(run, 0), input, name="input")  # raises before any request
+    asked(run, lease, 0.0, True)
+    return run, start
+
+
+def resuming(scope: Scope, id: str) -> Journal:
+    """Return the journal of a run that is to be resumed.
+
+    Raises:
+        NoSuchRunError: If there is no such run.
+
+    Requests: 1.
+    """
+    run = keys.check_run(id)
+    scope.core.check_writes(scope.prefix)
+    return open_journal(_table(scope), run)
+
+
+def seconds_of(lease: float | timedelta) -> float:
+    """Return for how many seconds a run is held."""
     return keys.seconds(lease, "lease")
 
 
-def _run(self: Runs, work: Work) -> Run:
-    return Run(work, self._store(scope_of(self).through(scope_of(work.lease.data_store).core)))
+def begun(table: Table, run: str, start: dict[str, Any], hold: float) -> Writer:
+    """Write that a run exists, and return what writes its journal.
+
+    Raises:
+        KeyExistsError: If there is or was a run with this id.
+
+    Requests: 1 batch of 4.
+    """
+    journal, head = begin(table, run, start, hold)
+    return Writer(journal, 0, head)
 
 
-def _taken_over(journal: Journal, held: Lease[Any], hold: float) -> Work:
+def taken_over(journal: Journal, hold: float) -> Writer:
     """Write that this worker has the run: from then on the next entry of any other fails."""
     table = journal.table
     while True:
@@ -361,11 +387,9 @@ def _taken_over(journal: Journal, held: Lease[Any], hold: float) -> Work:
         is_next, *_ = table.write([entry, hint, journal.listed(RUNNING)])
         if is_next:
             break
-    checkpoint = max(checkpoint_in(head), int(journal.start.get("checkpoint", 0)))
+    checkpoint = max(checkpoint_in(head), journal.checkpoint)
     value = {"status": RUNNING, "entry": last.number + 1, "at": hint.at, "hint": hint.key}
     settled = journal.settle(head, {**value, **kept(journal, checkpoint)})
-    work = Work(journal, settled, last.number + 1, held)
-    work.checkpoint = checkpoint
     if head is not None:
         journal.forget([head], settled)
-    return work
+    return Writer(journal, last.number + 1, settled)

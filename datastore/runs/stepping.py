@@ -9,7 +9,6 @@ from typing import Any
 from datastore.calls.steps import Steps
 from datastore.errors import EffectUnknownError, StepFailedError, name_of
 from datastore.retry import Backoff
-from datastore.runs import keys
 from datastore.runs.entries import CHECKPOINT, CLAIM, EFFECT, FAILED, STEP
 from datastore.runs.state import restart
 from datastore.runs.work import Work
@@ -81,7 +80,7 @@ def _unknown(work: Work, name: str) -> EffectUnknownError:
     return EffectUnknownError(
         "a worker began this effect and did not come back: find out whether it took place, and give unknown=",
         effect=name,
-    ).during("an effect of a run", work.table.scope.core.backend.name)
+    ).during("an effect of a run", work.backend)
 
 
 def set_checkpoint(work: Work, every: int) -> bool:
@@ -90,17 +89,13 @@ def set_checkpoint(work: Work, every: int) -> bool:
         if work.next is not None:
             if work.next.kind != CHECKPOINT:
                 return False
-            entry = work.next
-            work.take()
+            entry = work.take()
             restart(work.state, entry.value.get("state"))
-            work.checkpoint = entry.number
+            work.writer.checkpoint = entry.number
             return True
-        if work.number - work.checkpoint < every:
+        if work.number - work.writer.checkpoint < every:
             return False
-        mark = work.table.put(keys.checkpointed(work.table.now(), work.journal.run), work.number + 1)
-        work.checkpoint = work.append(CHECKPOINT, "", mark)
-        value = {**work.head.value, "entry": work.number, "checkpoint": work.checkpoint}
-        work.head = work.journal.settle(work.head, value)
+        work.writer.checkpoint = work.append(CHECKPOINT).number
         return True
 
 

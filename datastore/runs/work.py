@@ -6,49 +6,56 @@ What a program asks of it is beside this: steps and effects (`stepping`), answer
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from threading import Lock
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
-from datastore.backend import Write
 from datastore.calls.leases import holding_of
-from datastore.errors import DataStoreError, LeaseLostError, ReentrantCallError
+from datastore.errors import (
+    DataStoreError,
+    InvalidNameError,
+    InvalidValueError,
+    LeaseLostError,
+    ReentrantCallError,
+    RunWaitingError,
+    ValueTooLargeError,
+)
 from datastore.holding import INHERITED
 from datastore.runs.entries import CHECKPOINT, DONE, END, FAILED_RUN, Entry
-from datastore.runs.journal import Head, Journal, kept, run_over
-from datastore.runs.replaying import asked_for, changed
-from datastore.runs.state import State, changes, replay, restart, saved, whole
+from datastore.runs.replaying import asked_for, changed, over
+from datastore.runs.state import Changes, State, changes, replay, restart, saved, whole
+from datastore.runs.writer import Writing
+from datastore.scope import scope_of
 
 if TYPE_CHECKING:
     from datastore.calls.leases import Lease
+
+T = TypeVar("T")
+
+
+_REFUSED = (InvalidNameError, InvalidValueError, ValueTooLargeError)
+"""The errors for what cannot be kept: nothing was written, and the program may ask for something else."""
 
 
 class Work:
     """A run in the hands of a worker.
 
     Args:
-        journal: The run's journal.
-        head: Its head.
-        number: The number of the last entry.
+        writer: Writes its journal.
         lease: The worker's.
     """
 
-    def __init__(self, journal: Journal, head: Head, number: int, lease: Lease[Any]) -> None:
-        self.journal = journal
-        self.table = journal.table
-        self.head = head
-        self.number = number
+    def __init__(self, writer: Writing, lease: Lease[Any]) -> None:
+        self.writer = writer
+        self.run = writer.run
         self.lease = lease
+        self.core = scope_of(lease.data_store).core
         self._holding = holding_of(lease)
         self.state = State()
-        self.checkpoint = int(journal.start.get("checkpoint", 0))
-        """The number of the entry that the replay begins after."""
         self.unknown: str | None = None
         """The effect of which the program was just told that it is unknown, and for which it may ask again."""
-        self.former: list[Head] = []
-        """The heads that `become` has replaced, as long as what belonged to them is not removed."""
         self.next: Entry | None = None
         """The entry that the program asks for next, if the journal has it already."""
         self._past: Iterator[Entry] = iter(())
@@ -56,17 +63,25 @@ class Work:
         """Why nothing can be added through this object any more."""
         self._lock = Lock()
 
+    @property
+    def number(self) -> int:
+        """The number of the last entry."""
+        return self.writer.number
+
+    @property
+    def backend(self) -> str:
+        """What the database is called."""
+        return self.core.backend.name
+
     # ------------------------------------------------------------------------------------------------- going again
 
     def rewind(self) -> None:
         """Begin to go through the entries up to the last one."""
-        start = self.checkpoint
-        if start:
-            entry = self.journal.entry(start)
-            restart(self.state, None if entry is None else entry.value.get("state"))
-        else:
-            restart(self.state, self.journal.start.get("state"))
-        self._past = asked_for(self.journal.entries(start), self.number)
+        start = self.writer.checkpoint
+        entries = self.writer.entries(start - 1 if start else 0)
+        begins = next(entries, None) if start else None
+        restart(self.state, None if begins is None else begins.value.get("state"))
+        self._past = asked_for(entries, self.number)
         self.next = next(self._past, None)
 
     @property
@@ -99,7 +114,7 @@ class Work:
 
     def stop(self, error: DataStoreError) -> DataStoreError:
         """Note why nothing can be added through this object any more, and return it as an error to raise."""
-        self._over = error = error.during("working on a run", self.table.scope.core.backend.name)
+        self._over = error = error.during("working on a run", self.backend)
         return error
 
     @contextmanager
@@ -118,53 +133,42 @@ class Work:
         finally:
             self._lock.release()
 
-    def append(self, kind: str, name: str = "", *others: Write, what: str = "value", **value: Any) -> int:
-        """Add an entry with the changes of the state since the last one, and return its number.
+    def act(self, act: Callable[[Changes], T]) -> T:
+        """Let the writer do something with the changes of the state since the last entry, and return what it returns.
 
-        Requests: 1.
+        Raises:
+            DataStoreError: As that does. But for what it refuses before it writes anything, this is then the end of the
+                work: perhaps something is written, and the journal knows it, but this object does not.
         """
         changed, texts = changes(self.state)
-        entry: dict[str, Any] = {"kind": kind, "name": name, **value} if name else {"kind": kind, **value}
-        if kind == CHECKPOINT:
-            entry["state"] = whole(self.state)
-        elif changed:
-            entry["state"] = changed
-        put = self.journal.put(self.number + 1, entry, what)
+        before = self.number
         try:
-            done = self.table.write([*others, put])[-1] if others else self.table.write_one(put)
+            result = act(changed)
+        except _REFUSED:
+            raise
         except DataStoreError as error:
-            # Perhaps it is written: the journal knows, and this object does not.
             raise self.stop(error) from error.__cause__
-        if not done:
-            raise self.lost()
-        self.number += 1
-        self.unknown = None
-        saved(self.state, texts)
-        return self.number
+        if self.number > before:
+            self.unknown = None
+            saved(self.state, texts)
+        return result
 
-    def become(self, value: dict[str, Any], *others: Write) -> None:
-        """Let the head say what the run does from now on. What belonged to the head before stays until `forget`.
+    def append(self, kind: str, name: str = "", *, what: str = "value", **value: Any) -> Entry:
+        """Add an entry with the changes of the state since the last one, and return it.
 
-        Args:
-            value: The head, but for what every head of this run says.
-            others: Written in the same batch.
-
-        Requests: 1.
+        Requests: those of `Writing.append`.
         """
-        before = self.head
-        value = {**value, "entry": self.number, "at": self.table.now(), **kept(self.journal, self.checkpoint)}
-        self.head = self.journal.settle(before, value, *others)
-        if self.head.value is not value:
-            raise self.lost()
-        self.former.append(before)
+        entry: dict[str, Any] = {"kind": kind, "name": name, **value} if name else {"kind": kind, **value}
 
-    def forget(self, *keys: str) -> None:
-        """Remove what belonged to former heads, and what is under some other keys.
+        def add(changed: Changes) -> None:
+            if kind == CHECKPOINT:
+                entry["state"] = whole(self.state)
+            elif changed:
+                entry["state"] = changed
+            self.writer.append(entry, what)
 
-        Requests: 1; 0 if there is nothing to remove.
-        """
-        self.journal.forget(self.former, self.head, *keys)
-        self.former = []
+        self.act(add)
+        return Entry(self.number, entry)
 
     def release(self) -> None:
         """Let others have the run. Nothing can be added through this object any more."""
@@ -172,13 +176,11 @@ class Work:
         if self._over is None:
             self.stop(LeaseLostError("this worker has released the run; resume() takes it again"))
 
-    def lost(self) -> DataStoreError:
-        """Note that somebody else has added an entry, and return the error that says who."""
-        last = self.journal.last()
-        if last.kind == END:
-            return self.stop(run_over(last, self.table))
-        return self.stop(
-            LeaseLostError("another worker has taken the run over; this one has lost it. resume() takes it again")
+    def let_go(self) -> NoReturn:
+        """Free the worker of a run that waits."""
+        self.release()
+        raise self.stop(
+            RunWaitingError("the run waits, and this worker has let it go; resume() it when due() names it")
         )
 
     # --------------------------------------------------------------------------------------------------------- end
@@ -196,11 +198,10 @@ class Work:
         with self.alone():
             self.next = None
             self.append(END, status=FAILED_RUN, error=error)
-            self._end(FAILED_RUN, error)
+            self._end(FAILED_RUN)
 
-    def _end(self, status: str, error: str | None = None) -> None:
-        self.journal.end(self.head, self.number, status, self.journal.start.get("ttl"), error)
-        self.stop(run_over(Entry(self.number, {"status": status}), self.table))
+    def _end(self, status: str) -> None:
+        self.stop(over(status))
         self.release()
 
     @property

@@ -12,8 +12,10 @@ from typing import Any, get_args
 from datastore.blobs.heads import TOGETHER
 from datastore.blobs.uploads import REQUEST
 from datastore.calls.leases import LONGEST
-from datastore.calls.lending import MOST_AT_ONCE, MOST_UNDER
+from datastore.calls.lending import MOST_AT_ONCE, MOST_UNDER, RUNS
 from datastore.memory.items import Metric
+from datastore.runs.checking import KINDS
+from datastore.runs.entries import STATUSES
 from datastore.server.settings import ServerLimits
 from datastore.values import MAX_METADATA_BYTES, MAX_VALUE_BYTES
 from datastore.wire import INSTANCE, JSON_TYPE, KEY, LINES_TYPE, PREFIX, REPEAT
@@ -52,6 +54,7 @@ _LEASES = {
             "name": _NAME,
             "number": {"type": "integer"},
             "handle": {"type": "string"},
+            "area": {"enum": [None, RUNS], "description": "For the lease of a run."},
         },
         "required": ["namespace", "name", "number", "handle"],
         "additionalProperties": False,
@@ -141,7 +144,44 @@ _PARAMETERS |= {
     "keywords": {"type": "boolean", "description": "Whether words count as well as meaning."},
     "namespaces": {"type": "object", "additionalProperties": {"type": ["integer", "null"], "minimum": 0}},
 }
+_NUMBER = {"type": "integer", "minimum": 0}
+_RUN = {"type": "string", "minLength": 1, "maxLength": 200}
+_RUN_OR_NULL = {**_RUN, "type": ["string", "null"]}
+_PARAMETERS |= {
+    "id": _RUN,
+    "new_id": _RUN_OR_NULL,
+    "input": _ANYTHING,
+    "payload": _ANYTHING,
+    "fence": {**_NUMBER, "description": "The fencing number of the run's lease."},
+    "number": {**_NUMBER, "description": "The number of the last entry."},
+    "entry": {
+        "type": "object",
+        "properties": {"kind": {"enum": KINDS}},
+        "required": ["kind"],
+        "description": "What is added to the run's journal.",
+    },
+    "state": {
+        "type": ["object", "null"],
+        "properties": {"set": _OBJECT, "removed": {"type": "array", "items": {"type": "string"}}},
+        "additionalProperties": False,
+        "description": "What has changed of the run's state since the last entry.",
+    },
+    "timeout": {"type": ["number", "string", "null"], "description": "Seconds, or text such as 21d."},
+    "children": {"type": "array", "items": _RUN},
+    "is_new": {**_FLAG, "description": "Whether the journal does not say yet that they were joined."},
+    "first": _NUMBER,
+    "status": {"enum": [None, *STATUSES]},
+    "keep": {"type": ["number", "null"], "minimum": 0, "description": "Seconds."},
+}
+_HELD_FOR = {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST, "description": "Seconds."}
 _OWN: dict[tuple[str, str], dict[str, Any]] = {
+    ("run_start", "id"): _RUN_OR_NULL,
+    ("run_start", "lease"): _HELD_FOR,
+    ("run_resume", "lease"): _HELD_FOR,
+    ("run_begin_children", "at"): _NUMBER,
+    ("run_fork", "at"): _NUMBER,
+    ("run_wait", "name"): _RUN,
+    ("run_signal", "name"): _RUN,
     ("get", "touch"): _SECONDS,
     ("create", "prefix"): {"type": "string"},
     ("memory_add", "key"): {**_NAME, "type": ["string", "null"], "description": "null for a new one."},
@@ -149,7 +189,7 @@ _OWN: dict[tuple[str, str], dict[str, Any]] = {
     ("log_trim", "before"): {"type": "integer", "minimum": 1},
     ("log_append", "entries"): {"type": "array", "items": _ANYTHING, "minItems": 1},
     ("lease_take", "name"): _NAME,
-    ("lease_take", "ttl"): {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST, "description": "Seconds."},
+    ("lease_take", "ttl"): _HELD_FOR,
     ("lease_renew", "leases"): {**_LEASES, "type": "array", "maxItems": MOST_AT_ONCE},
     ("lease_release", "leases"): {**_LEASES, "type": "array", "maxItems": MOST_AT_ONCE},
     ("claim", "ttl"): {"type": "number", "exclusiveMinimum": 0, "description": "Seconds."},
@@ -196,6 +236,23 @@ _RESULTS: dict[Result, dict[str, Any]] = {
     },
     Result.PARTS: {"type": "array", "items": _CONTENT},
     Result.KEYS: {"type": "array", "items": {"type": "string"}},
+    Result.OPENED: {
+        "type": "object",
+        "properties": {
+            "id": _RUN,
+            "number": _NUMBER,
+            "checkpoint": _NUMBER,
+            "start": _OBJECT,
+            "lease": {
+                "type": "object",
+                "properties": {"number": _NUMBER, "handle": {"type": "string"}},
+                "required": ["number", "handle"],
+            },
+        },
+        "required": ["id", "number", "checkpoint", "start", "lease"],
+    },
+    Result.ADDED: {"$ref": "#/components/schemas/RunEntry"},
+    Result.RUN: {"oneOf": [{"type": "null"}, {"$ref": "#/components/schemas/Run"}]},
     Result.HELD: {"type": "array", "items": {"type": ["boolean", "null"]}},
     Result.BEGUN: {
         **_FOUND,
@@ -214,6 +271,9 @@ _ITEMS: dict[Result, dict[str, Any]] = {
     Result.BLOBS: {"$ref": "#/components/schemas/Blob"},
     Result.MATCHES: {**_PAIR, "prefixItems": [{"type": "number"}, _RECORD_REFERENCE]},
     Result.PROGRESS: {**_PAIR, "prefixItems": [{"type": "integer"}, {"type": "integer"}]},
+    Result.JOURNAL: {"$ref": "#/components/schemas/RunEntry"},
+    Result.RUNS: {"$ref": "#/components/schemas/Run"},
+    Result.HISTORY: {"$ref": "#/components/schemas/HistoryEntry"},
 }
 _TIME = {"type": "string", "format": "date-time"}
 _STATUSES = {
@@ -223,7 +283,7 @@ _STATUSES = {
     "404": "There is no such call.",
     "408": "The body did not arrive in time.",
     "409": "The record is not at that revision, or is there already; some of a batch failed; or a lease is over, or "
-    "another's.",
+    "another's; or there is no such run, or it is over.",
     "413": "The body, a value or its metadata is too large.",
     "415": f"The body is not {JSON_TYPE}.",
     "421": "The server does not answer to this host.",
@@ -270,7 +330,16 @@ def document(version: str) -> dict[str, Any]:
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "dst_ and 43 URL-safe characters."}
             },
-            "schemas": {"Error": _ERROR, "Record": _RECORD, "NamespaceStats": _STATS, "Entry": _ENTRY, "Blob": _BLOB},
+            "schemas": {
+                "Error": _ERROR,
+                "Record": _RECORD,
+                "NamespaceStats": _STATS,
+                "Entry": _ENTRY,
+                "Blob": _BLOB,
+                "Run": _RUN_INFO,
+                "RunEntry": _RUN_ENTRY,
+                "HistoryEntry": _HISTORY_ENTRY,
+            },
             "headers": {
                 "Instance": {
                     "description": f"{INSTANCE}: which process of the server has answered.",
@@ -439,6 +508,7 @@ _ERROR = {
         "foreign": {"type": "boolean"},
         "by_the_store": {"type": "boolean"},
         "holder": _TEXT_OR_NULL,
+        "status": {"type": "string"},
     },
     "required": ["type", "message", "retryable"],
 }
@@ -497,4 +567,38 @@ _BLOB = {
         "partSize": {"type": "integer", "description": "Bytes of each part but the last one."},
     },
     "required": ["name", "size", "sha256", "revision", "createdAt", "updatedAt"],
+}
+_RUN_ENTRY = {
+    "type": "object",
+    "properties": {"number": _NUMBER, "value": _OBJECT},
+    "required": ["number", "value"],
+}
+_RUN_INFO = {
+    "type": "object",
+    "properties": {
+        "id": _RUN,
+        "status": {"enum": list(STATUSES)},
+        "waitingFor": _TEXT_OR_NULL,
+        "until": {**_TIME, "type": ["string", "null"]},
+        "parent": _TEXT_OR_NULL,
+        "error": _TEXT_OR_NULL,
+        "createdAt": _TIME,
+        "entries": _NUMBER,
+    },
+    "required": ["id", "status", "waitingFor", "until", "parent", "error", "createdAt", "entries"],
+}
+_HISTORY_ENTRY = {
+    "type": "object",
+    "properties": {
+        "number": _NUMBER,
+        "kind": {"type": "string"},
+        "name": {"type": "string"},
+        "agent": {"type": "string"},
+        "at": _TIME,
+        "seconds": {"type": ["number", "null"]},
+        "bytes": _NUMBER,
+        "attempts": _NUMBER,
+        "error": _TEXT_OR_NULL,
+    },
+    "required": ["number", "kind", "name", "agent", "at", "seconds", "bytes", "attempts", "error"],
 }

@@ -29,6 +29,7 @@ from datastore.calls.lending import end, lend, prolong
 from datastore.errors import ConfigurationError, DataStoreError, InvalidValueError, kind_of
 from datastore.ids import encode_key
 from datastore.memory import requests as memory
+from datastore.runs import steps as of_runs
 from datastore.scope import Scope, scope_of
 
 
@@ -88,12 +89,25 @@ class Result(Enum):
     PROGRESS = "progress"
     """In lines, each as soon as it is known: pairs of how much is done and how much there is; as the last pair the
     result, twice."""
+    OPENED = "opened"
+    """A run that is held: an object with ``id``, ``number``, ``checkpoint``, ``start`` and ``lease``."""
+    ADDED = "added"
+    """An entry of a run's journal, as an object with ``number`` and ``value``."""
+    JOURNAL = "journal"
+    """In lines: such entries."""
+    RUN = "run"
+    """What is known of a run as an object, or null."""
+    RUNS = "runs"
+    """In lines: what is known of runs."""
+    HISTORY = "history"
+    """In lines: what is told of the entries of a run's journal."""
 
 
 IN_LINES = frozenset(
     {
         *(Result.TEXTS, Result.VALUES, Result.KEYED_RECORDS, Result.RECORDS, Result.PAGE, Result.STATS),
         *(Result.ENTRIES, Result.BLOBS, Result.MATCHES, Result.PROGRESS),
+        *(Result.ENTRIES, Result.BLOBS, Result.JOURNAL, Result.RUNS, Result.HISTORY),
     }
 )
 """The results that are answered in lines."""
@@ -263,6 +277,24 @@ _STEPS: dict[str, tuple[Callable[..., Any], Result, bool]] = {
     "memory_search_across": (memory.requested("search_across", memory.of_matches), Result.MATCHES, False),
     "memory_embed": (memory.requested("embed"), Result.VALUE, False),  # to do it twice changes nothing
     "memory_reembed": (memory.reembed, Result.PROGRESS, False),  # to do it twice changes nothing
+    "run_start": (of_runs.start, Result.OPENED, True),
+    "run_resume": (of_runs.resume, Result.OPENED, True),
+    "run_append": (of_runs.append, Result.NOTHING, True),
+    "run_wait": (of_runs.wait, Result.ADDED, True),
+    "run_join": (of_runs.join, Result.ADDED, True),
+    "run_begin_children": (of_runs.begin_children, Result.NOTHING, False),  # to do it twice changes nothing
+    "run_read": (of_runs.read, Result.JOURNAL, False),
+    "run_ends": (of_runs.ends, Result.JOURNAL, False),
+    "run_get": (of_runs.OUTSIDE["run_get"], Result.RUN, False),
+    "run_result": (of_runs.OUTSIDE["run_result"], Result.VALUE, False),
+    "run_list": (of_runs.OUTSIDE["run_list"], Result.RUNS, False),
+    "run_due": (of_runs.OUTSIDE["run_due"], Result.TEXTS, False),  # what it removes leads nowhere
+    "run_signal": (of_runs.OUTSIDE["run_signal"], Result.BOOLEAN, True),
+    "run_cancel": (of_runs.OUTSIDE["run_cancel"], Result.NOTHING, True),
+    "run_retry": (of_runs.OUTSIDE["run_retry"], Result.NOTHING, True),
+    "run_fork": (of_runs.OUTSIDE["run_fork"], Result.TEXT, True),
+    "run_history": (of_runs.OUTSIDE["run_history"], Result.HISTORY, False),
+    "run_prune": (of_runs.OUTSIDE["run_prune"], Result.INTEGER, True),
 }
 """The parts of calls that a client's function takes part in: what does it, the result, and whether it writes."""
 
@@ -273,6 +305,7 @@ IN_STEPS: Mapping[str, tuple[str, ...]] = {
     "lock": ("lease_take", "lease_renew", "lease_release"),
     "blobs": tuple(name for name in _STEPS if name.startswith("blob_")),
     "memory": tuple(name for name in _STEPS if name.startswith("memory_")),
+    "runs": (*(name for name in _STEPS if name.startswith("run_")), "lease_renew", "lease_release"),
 }
 """The methods of `AgentDataStore` that are told in several requests, and these. Who may make the method may make them;
 ``note`` may be made by whoever may make one of the calls that count."""
@@ -310,11 +343,6 @@ def _table() -> dict[str, Call]:
 
 CALLS: Mapping[str, Call] = _table()
 """The calls on the wire, by name."""
-
-NOT_SERVED: Mapping[str, str] = {
-    "runs": "a run's journal is written as several records at once, which no call of an agent does",
-}
-"""The methods of `AgentDataStore` that a server does not make, each with the reason."""
 
 METHODS = frozenset({name for name, call in CALLS.items() if call.step is None} | set(IN_STEPS))
 """The methods of `AgentDataStore` that a token may allow."""

@@ -2,9 +2,9 @@
 
 An error is an object with ``type`` (the name of its class), ``message``, ``retryable``, and where they are known
 ``operation`` and ``backend``, with the attributes of its class beside them: ``revision``, ``outcomes``, ``unit``,
-``limit`` and ``needed``, ``id`` and ``foreign``, ``holder``. What an adapter or a database says may have paths,
-addresses, statements or other users' data in it. So the message of an error of such a class is one of this module's
-own.
+``limit`` and ``needed``, ``id`` and ``foreign``, ``holder``, ``status``. What an adapter or a database says may have
+paths, addresses, statements or other users' data in it. So the message of an error of such a class is one of this
+module's own.
 """
 
 from __future__ import annotations
@@ -32,11 +32,13 @@ from datastore.errors import (
     KeyExistsError,
     LeaseHeldError,
     LeaseLostError,
+    NoSuchRunError,
     OutcomeUnknownError,
     PermissionDeniedError,
     QueryError,
     QuotaExceededError,
     ReentrantCallError,
+    RunOverError,
     ThrottledError,
     UnsupportedError,
     ValueTooLargeError,
@@ -63,6 +65,8 @@ _STATUS: dict[type[DataStoreError], int] = {
     BatchError: 409,
     LeaseHeldError: 409,
     LeaseLostError: 409,
+    NoSuchRunError: 409,
+    RunOverError: 409,
     UnsupportedError: 501,
     ThrottledError: 429,
     BackendUnavailableError: 503,
@@ -132,6 +136,8 @@ def error_to_json(error: DataStoreError, user: str, *, of_the_server: bool = Fal
         told["by_the_store"] = error.by_the_store
     elif isinstance(error, LeaseHeldError):
         told["holder"] = error.holder
+    elif isinstance(error, RunOverError):
+        told["status"] = error.status
     return told
 
 
@@ -167,6 +173,8 @@ def _attributes(kind: type[DataStoreError], told: Mapping[str, Any]) -> dict[str
         return {"by_the_store": told.get("by_the_store") is True}
     if issubclass(kind, LeaseHeldError):
         return {"holder": _text(told.get("holder"))}
+    if issubclass(kind, RunOverError):
+        return {"status": _text(told.get("status")) or ""}
     if issubclass(kind, BatchError):
         outcomes = told.get("outcomes")
         return {"outcomes": dict(map(_outcome_from, outcomes if isinstance(outcomes, list) else []))}

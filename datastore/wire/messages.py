@@ -27,6 +27,9 @@ from datastore.calls.claims import Begun
 from datastore.calls.lending import MOST_UNDER, Claim, Taken, claims_of
 from datastore.entries import Entry
 from datastore.errors import DataStoreError, InternalError, InvalidValueError
+from datastore.runs.entries import Entry as Added
+from datastore.runs.entries import HistoryEntry, RunInfo
+from datastore.runs.steps import Opened
 from datastore.times import parse_time, text_of
 from datastore.values import MAX_DEPTH, exact_text, exact_value
 from datastore.wire.calls import MISSING, Result
@@ -162,8 +165,12 @@ def result_to_json(result: Result, returned: Any) -> Any:
             if returned.lease is not None:
                 return {"found": False, "lease": returned.lease, "revision": returned.revision}
             return {"found": False}
-        case Result.WRITTEN | Result.TAKEN | Result.PUTTING:
+        case Result.WRITTEN | Result.TAKEN | Result.PUTTING | Result.ADDED:
             return returned._asdict()
+        case Result.OPENED:
+            return {**returned._asdict(), "lease": returned.lease._asdict()}
+        case Result.RUN if returned is not None:
+            return _run_to_json(returned)
         case Result.BLOB:
             return _blob_to_json(returned)
         case Result.TOLD if returned is not None:
@@ -195,6 +202,13 @@ def result_from_json(result: Result, told: Any) -> Any:
                 return Taken(told["number"], told["handle"])
             case Result.PUTTING:
                 return Putting(told["version"], told["handle"])
+            case Result.ADDED:
+                return _added_from_json(told)
+            case Result.OPENED:
+                lease = Taken(told["lease"]["number"], told["lease"]["handle"])
+                return Opened(told["id"], told["number"], told["checkpoint"], told["start"], lease)
+            case Result.RUN if told is not None:
+                return _run_from_json(told)
             case Result.BLOB:
                 return _blob_from_json(told)
             case Result.TOLD if told is not None:
@@ -281,6 +295,12 @@ def lines(result: Result, returned: Iterable[Any]) -> Iterator[bytes]:
         items = map(_blob_to_json, items)
     elif result is Result.MATCHES:
         items = ((score, record_to_json(record)) for score, record in items)
+    elif result is Result.JOURNAL:
+        items = (one._asdict() for one in items)
+    elif result is Result.RUNS:
+        items = map(_run_to_json, items)
+    elif result is Result.HISTORY:
+        items = map(_told_to_json, items)
     parts: list[bytes] = []
     size, number = 0, 0
     for item in items:
@@ -350,6 +370,12 @@ class Listing:
                     return list(map(_blob_from_json, items))
                 case Result.MATCHES:
                     return [(score, record_from_json(record)) for score, record in items]
+                case Result.JOURNAL:
+                    return list(map(_added_from_json, items))
+                case Result.RUNS:
+                    return list(map(_run_from_json, items))
+                case Result.HISTORY:
+                    return list(map(_told_from_json, items))
             return list(items)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise _not_of_this_protocol() from error
@@ -450,3 +476,44 @@ def _blob_from_json(told: Mapping[str, Any]) -> Blob:
         told["updatedByAgent"],
         None if expires_at is None else parse_time(expires_at),
     )
+
+
+def _added_from_json(told: Mapping[str, Any]) -> Added:
+    if type(told["value"]) is not dict:
+        raise TypeError("an entry of a journal is an object")
+    return Added(told["number"], told["value"])
+
+
+def _run_to_json(run: RunInfo) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "status": run.status,
+        "waitingFor": run.waiting_for,
+        "until": None if run.until is None else text_of(run.until),
+        "parent": run.parent,
+        "error": run.error,
+        "createdAt": text_of(run.created_at),
+        "entries": run.entries,
+    }
+
+
+def _run_from_json(told: Mapping[str, Any]) -> RunInfo:
+    until = told["until"]
+    return RunInfo(
+        told["id"],
+        told["status"],
+        told["waitingFor"],
+        None if until is None else parse_time(until),
+        told["parent"],
+        told["error"],
+        parse_time(told["createdAt"]),
+        told["entries"],
+    )
+
+
+def _told_to_json(entry: HistoryEntry) -> dict[str, Any]:
+    return {**entry._asdict(), "at": text_of(entry.at)}
+
+
+def _told_from_json(told: Mapping[str, Any]) -> HistoryEntry:
+    return HistoryEntry(**{**told, "at": parse_time(told["at"])})

@@ -220,25 +220,28 @@ class LoopedLock:
 class LoopedRuns(Runs):
     __slots__ = ()
 
+    agents = LoopedAgent
+
     def _twin(self):
-        return AgentDataStore(scope_of(self)).asynchronous.runs
+        return self._store(scope_of(self)).asynchronous.runs
 
     def start(self, *args, **kwargs):
-        return LoopedRun(on_the_loop(self._twin().start(*args, **kwargs)))
+        return LoopedRun(on_the_loop(self._twin().start(*args, **kwargs)), self.agents)
 
     def resume(self, *args, **kwargs):
-        return LoopedRun(on_the_loop(self._twin().resume(*args, **kwargs)))
+        return LoopedRun(on_the_loop(self._twin().resume(*args, **kwargs)), self.agents)
 
 
 class LoopedRun:
     """An awaited run."""
 
-    def __init__(self, run):
+    def __init__(self, run, agents):
         self._run = run
+        self._agents = agents
 
     @property
     def data_store(self):
-        return LoopedAgent(scope_of(self._run.data_store.sync))
+        return self._agents(scope_of(self._run.data_store.sync))
 
     def __getattr__(self, name):
         member = getattr(self._run, name)

@@ -19,7 +19,6 @@ from tests.full import EXAMPLES_OF_A_VARIANT, FULL
 from tests.remote.serving import LoopedServedStore, ServedStore
 
 _NO_CALLS = "it calls the adapter itself, not an agent's store; the backend's own run has it"
-_NOT_SERVED = "it is not served (datastore.wire.calls.NOT_SERVED); the backend's own run has it"
 _DECIDED_HERE = "what the client and the server do is decided on memory and SQLite; tox -e full runs it on servers"
 _BELOW = ("raw_reads", "raw_touches", "raw_writes", "accesses", "abilities")
 _opened: WeakKeyDictionary[Harness, list[ServedStore]] = WeakKeyDictionary()
@@ -34,7 +33,6 @@ class Served:
     }
     left_out: ClassVar = {
         **dict.fromkeys(_BELOW, _NO_CALLS),
-        "runs": _NOT_SERVED,
     }
 
     def open(self, **options: Any) -> DataStore:

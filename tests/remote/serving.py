@@ -34,6 +34,7 @@ from tests.asynchronous.looped import (
     LoopedLock,
     LoopedLog,
     LoopedMemory,
+    LoopedRuns,
     LoopedVault,
     LoopedVectorVault,
     looped,
@@ -225,12 +226,24 @@ class LoopedClient(RemoteAgentDataStore):
         return LoopedVectorVault(RemoteAgentDataStore(scope_of(self)), name)
 
     @property
+    def runs(self) -> LoopedServedRuns:
+        return LoopedServedRuns(scope_of(self), RemoteAgentDataStore)
+
+    @property
     def vault(self) -> LoopedVault:
         return LoopedVault(RemoteAgentDataStore(scope_of(self)), "")
 
     @property
     def key_value(self) -> LoopedKeyValue:
         return LoopedKeyValue(RemoteAgentDataStore(scope_of(self)))
+
+
+class LoopedServedRuns(LoopedRuns):
+    """The runs of such a client."""
+
+    __slots__ = ()
+
+    agents = LoopedClient
 
 
 class LoopedServedStore(ServedStore):

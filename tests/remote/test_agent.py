@@ -37,14 +37,12 @@ from datastore import (
     NotPicklableError,
     PermissionDeniedError,
     QueryError,
-    UnsupportedError,
     ValueTooLargeError,
 )
 from datastore.conformance.calls import CALLS
 from datastore.remote.agent import RemoteAgentDataStore
 from datastore.scope import scope_of
 from datastore.server import create_app
-from datastore.wire.calls import NOT_SERVED
 from tests.patience import PATIENCE
 from tests.remote.conftest import TOKEN
 from tests.remote.relay import Relay
@@ -73,7 +71,7 @@ def test_it_is_an_agents_store(data_store):
 
 def test_no_attribute_leads_to_the_token(data_store, store, served):
     for name in dir(data_store):
-        if not name.startswith("__") and name not in NOT_SERVED:
+        if not name.startswith("__"):
             assert "dst_" not in repr(getattr(data_store, name))
 
 
@@ -113,7 +111,7 @@ SEVERAL = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(CALLS.keys() - NOT_SERVED.keys()))
+@pytest.mark.parametrize("name", sorted(CALLS))
 def test_each_call_is_one_request(data_store, requests, name):
     data_store.set_many({"key": 1, "other": 2, "list": [], "object": {"a": 1}})
     requests.clear()
@@ -520,13 +518,6 @@ def test_a_served_store_of_the_kit_is_a_store(store):
     served = ServedStore(store)
     assert served.agent("ann", "planner").set("key", 1)
     served.end()
-
-
-def test_runs_are_not_served_and_say_so(data_store):
-    with pytest.raises(UnsupportedError, match="runs is not served: a run's journal"):
-        data_store.runs  # noqa: B018 - it raises
-    with pytest.raises(UnsupportedError):
-        data_store.asynchronous.runs  # noqa: B018 - as above
 
 
 def test_a_value_set_with_a_vector_is_searched_by_the_host(store, data_store, requests):

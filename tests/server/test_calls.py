@@ -71,6 +71,9 @@ SOME = {
     "blob_begin": {"name": "blob"},
     "blob_find": {"name": "blob"},
     "blob_delete": {"name": "blob"},
+    "run_start": {"input": {"a": 1}},
+    "run_get": {"id": "none"},
+    "run_ends": {"children": []},
     "log_append": {"name": "log", "entries": [1, 2]},
     "log_read": {"name": "log"},
     "log_trim": {"name": "log", "before": 2},
@@ -85,8 +88,11 @@ SOME = {
 }
 
 
-IN_ORDER = {"blob_write", "blob_finish", "blob_abandon", "blob_read"}
-"""The calls that need the answer of another one; tests/server/test_blobs.py makes them."""
+IN_ORDER = {"blob_write", "blob_finish", "blob_abandon", "blob_read"} | {
+    *("run_resume", "run_append", "run_wait", "run_join", "run_begin_children", "run_read"),
+    *("run_result", "run_signal", "run_cancel", "run_retry", "run_fork", "run_history"),
+}
+"""The calls that need the answer of another one; test_blobs.py and test_runs.py make them."""
 
 
 @pytest.mark.parametrize("name", sorted(CALLS.keys() - IN_ORDER))
