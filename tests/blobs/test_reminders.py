@@ -30,9 +30,7 @@ def test_a_process_that_puts_often_reminds_once_an_hour():
         for _ in range(60):
             blobs.put("a", b"content")
             clock.advance(60)
-        assert sum(ids[0].startswith("user_1%.:due:") for ids in writes) == 2, (
-            "the second before the first is due"
-        )
+        assert sum(ids[0].startswith("user_1%.:due:") for ids in writes) == 2, "the second before the first is due"
         clock.advance(GRACE)
         assert store.purge_expired() > 0
         assert len(stored(store)) == 2
