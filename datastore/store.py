@@ -379,8 +379,8 @@ class DataStore:
             InvalidNameError: If ``user_id`` is not a valid name.
 
         Requests: those to read the ids, and per 1,000 documents 1 on CouchDB, per 500 on Firestore, per 25 on DynamoDB;
-        on SQLite 2 statements. For the system records beside them (leases, accounts) as many again, mostly one empty
-        listing; and those of `Tokens.list` and of deleting the user's tokens.
+        on SQLite 2 statements. For the system records beside them (leases, accounts) as many again, mostly an empty
+        listing; 1 for reminders of blobs and vectors; and those of `Tokens.list` and of deleting the user's tokens.
         """
         from datastore.reminders import forget  # imported here, because few need it
         from datastore.tokens import end_all
