@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from datastore.asynchronous.runs import AsyncRuns
     from datastore.asynchronous.vector_vault import AsyncVectorVault
     from datastore.calls.listings import Page
-    from datastore.memory.calls import Vector
     from datastore.queries.shaping import FieldsArgument, FilterArgument, SortArgument
     from datastore.record import Record
 
@@ -173,7 +172,7 @@ class AsyncAgentDataStore(Hidden, OfOneProcess):
         *,
         ttl: float | timedelta | None = None,
         if_revision: str | None = None,
-        vector: Vector | None = None,
+        vector: Sequence[float] | Any | None = None,
     ) -> str:
         return await writes(
             self, AgentDataStore.set, key, value, metadata, ttl=ttl, if_revision=if_revision, vector=vector

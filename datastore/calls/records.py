@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -14,7 +15,6 @@ from datastore.scope import Bound, Moment, Scope, bounded, scope_of
 from datastore.values import check_metadata
 
 if TYPE_CHECKING:
-    from datastore.memory.calls import Vector
     from datastore.record import Record
 
 T = TypeVar("T")
@@ -116,7 +116,7 @@ class RecordCalls(Bound):
         *,
         ttl: float | timedelta | None = None,
         if_revision: str | None = None,
-        vector: Vector | None = None,
+        vector: Sequence[float] | Any | None = None,
     ) -> str:
         """Store a value under a key, whether or not there is a record.
 
