@@ -18,10 +18,10 @@ import inspect
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextvars import ContextVar, Token
 from datetime import UTC, datetime
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Protocol, Self, TypeVar, cast
 
 from datastore.agent import AgentDataStore
@@ -155,10 +155,11 @@ class Call:
             self.is_measured = True
             _MEASURES[self.name](self, result)
 
-    def yielded(self, record: Any) -> None:
-        """Count a record of a stream."""
+    def yielded(self, item: Any) -> None:
+        """Count what a stream yields: a record, a pair of key and value, or a key."""
         self.found = (self.found or 0) + 1
-        self.bytes += size_of(record.value)
+        if type(item) is not str:
+            self.bytes += size_of(item[1] if type(item) is tuple else item.value)
 
     def failed(self) -> None:
         """Forget what was counted."""
@@ -469,25 +470,44 @@ def _watched(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
 def _watched_stream(original: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
     @wraps(original)
     def watched(self: Bound, /, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        scope = watched_scope_of(self)
-        try:
-            records = original(self, *args, **kwargs)
-        except BaseException as error:  # an argument is wrong
-            call = scope.begin("iter_records", args, kwargs)
-            if call is not None:
-                scope.end(call, error)
-            raise
-        return Stream(_followed(scope, args, kwargs, records))
+        made = partial(original, self, *args, **kwargs)
+        return Stream(followed(scope_of(self), "iter_records", made, args, kwargs))
 
     return watched
 
 
-def _followed(scope: WatchedScope, args: tuple[Any, ...], kwargs: dict[str, Any], records: Iterator[T]) -> Iterator[T]:
+def followed(
+    scope: Scope, name: str, make: Callable[[], Iterator[T]], args: tuple[Any, ...] = (), kwargs: Any = None
+) -> Iterator[T]:
+    """Return a stream; if somebody watches, it is told of at its end.
+
+    Args:
+        scope: Whose call it is.
+        name: The call of `AgentDataStore` that it stands for.
+        make: Makes it.
+        args: The arguments of the call.
+        kwargs: Those that are given by name.
+    """
+    if not isinstance(scope, WatchedScope):
+        return make()
+    kwargs = kwargs or {}
+    try:
+        items = make()
+    except BaseException as error:  # an argument is wrong
+        call = scope.begin(name, args, kwargs)
+        if call is not None:
+            scope.end(call, error)
+        raise
+    return _followed(scope, name, args, kwargs, items)
+
+
+def _followed(
+    scope: WatchedScope, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], records: Iterator[T]
+) -> Generator[T, None, Any]:
     """Yield what a stream yields, and tell of it when it has ended or was given up."""
-    call = scope.begin("iter_records", args, kwargs)
+    call = scope.begin(name, args, kwargs)
     if call is None:
-        yield from records
-        return
+        return (yield from records)
     scope.leave(call)  # between two records the program goes on
     error: BaseException | None = None
     call.found = 0
@@ -496,8 +516,8 @@ def _followed(scope: WatchedScope, args: tuple[Any, ...], kwargs: dict[str, Any]
             scope.enter(call)
             try:
                 record = next(records)
-            except StopIteration:
-                return
+            except StopIteration as end:
+                return end.value
             finally:
                 scope.leave(call)
             call.yielded(record)

@@ -5,7 +5,7 @@ Ids sort as keys do, so each call is one contiguous read of that range, from eit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
@@ -97,10 +97,10 @@ class ListingCalls(Bound):
         Requests: 1 per page of the database.
         """
         scope = scope_of(self)
-        span = _span(scope, prefix, start, end, reverse, limit)
+        span = span_of(scope, prefix, start, end, reverse, limit)
         keys: list[str] = []
         for documents in scope.core.pages(span.range, Fields.KEY, None, span.limit, reverse=span.reverse):
-            keys += _keys(documents, len(scope.prefix))
+            keys += keys_in(documents, len(scope.prefix))
             if span.limit is not None and len(keys) >= span.limit:
                 return keys[: span.limit]
         return keys
@@ -137,7 +137,7 @@ class ListingCalls(Bound):
         Requests: 1 per page of the database. One record more than ``limit`` is read, to know whether more follow.
         """
         scope = scope_of(self)
-        return _page(scope, _span(scope, prefix, start, end, reverse, limit), cursor)
+        return _page(scope, span_of(scope, prefix, start, end, reverse, limit), cursor)
 
     def iter_records(
         self,
@@ -166,7 +166,7 @@ class ListingCalls(Bound):
         Requests: 1 per page of the database.
         """
         scope = scope_of(self)
-        span = _span(scope, prefix, start, end, reverse, limit)
+        span = span_of(scope, prefix, start, end, reverse, limit)
         if namespace_prefix is not None:
             if not prefix is start is end is None:
                 raise QueryError("namespace_prefix is about whole namespaces; leave out prefix, start and end")
@@ -190,7 +190,7 @@ class ListingCalls(Bound):
         Requests: 1, unless expired records come before it.
         """
         scope = scope_of(self)
-        return next(_records(scope, _span(scope, prefix, start, end, False, 1)), None)
+        return next(_records(scope, span_of(scope, prefix, start, end, False, 1)), None)
 
     @bounded
     def last(self, prefix: str | None = None, *, start: str | None = None, end: str | None = None) -> Record | None:
@@ -207,7 +207,7 @@ class ListingCalls(Bound):
         Requests: 1, unless expired records come after it.
         """
         scope = scope_of(self)
-        return next(_records(scope, _span(scope, prefix, start, end, True, 1)), None)
+        return next(_records(scope, span_of(scope, prefix, start, end, True, 1)), None)
 
     @overload
     def get_all(
@@ -264,9 +264,9 @@ class ListingCalls(Bound):
         Requests: 1 per page of the database.
         """
         scope = scope_of(self)
-        span = _span(scope, prefix, start, end, reverse, limit)
+        span = span_of(scope, prefix, start, end, reverse, limit)
         fit = None if type is None else scope.fitting(type)
-        found = dict(_each(scope, span, Fields.VALUE, partial(_with_keys, start=len(scope.prefix))))
+        found = dict(each(scope, span, Fields.VALUE, partial(with_keys, start=len(scope.prefix))))
         if fit is None:
             values = {key: document.value for key, document in found.items()}
         else:
@@ -299,17 +299,18 @@ class ListingCalls(Bound):
         Requests: those of listing the keys and of deleting them; on SQLite 2 in one transaction without a ``limit``.
         """
         scope = scope_of(self)
-        return _clear(scope, _span(scope, prefix, start, end, reverse, limit))
+        return _clear(scope, span_of(scope, prefix, start, end, reverse, limit))
 
 
-def _span(
+def span_of(
     scope: Scope, prefix: str | None, start: str | None, end: str | None, reverse: bool, limit: int | None
 ) -> Span:
+    """Return what the arguments of a listing say. They are those of `ListingCalls`."""
     range = key_range(scope.prefix, prefix, start, end)
     return Span(range, as_bool(reverse, "reverse"), None if limit is None else most(limit))
 
 
-def _each(
+def each(
     scope: Scope,
     span: Span,
     fields: Fields,
@@ -340,7 +341,7 @@ def _made(
                 core.check_open()
 
 
-def _keys(documents: Sequence[Document], start: int) -> list[str]:
+def keys_in(documents: Sequence[Document], start: int) -> list[str]:
     """Return the keys of documents of one namespace, whose ids have them from ``start`` on."""
     ids = documents.ids if isinstance(documents, BareDocuments) else [document.id for document in documents]
     try:
@@ -349,7 +350,7 @@ def _keys(documents: Sequence[Document], start: int) -> list[str]:
         return [key for key, _ in _sound(documents, _with_key)]
 
 
-def _with_keys(documents: Sequence[Document], start: int) -> Iterable[tuple[str, Document]]:
+def with_keys(documents: Sequence[Document], start: int) -> Iterable[tuple[str, Document]]:
     """Return the documents of one namespace, whose ids have the keys from ``start`` on, each with its key."""
     try:
         return zip(decode_keys([document.id[start:] for document in documents]), documents, strict=True)
@@ -402,13 +403,30 @@ def _clear(scope: Scope, span: Span) -> int:
 
 def _page(scope: Scope, span: Span, cursor: str | None) -> Page:
     """Return one page of records and the cursor after it."""
-    limit = span.limit
+    pages = paging(scope, span, cursor)
+    found: list[Record] = []
+    while True:
+        try:
+            found.append(next(pages))
+        except StopIteration as end:
+            return Page(found, end.value)
+
+
+def paging(scope: Scope, span: Span, cursor: str | None) -> Generator[Record, None, str | None]:
+    """Return a generator of one page of records, which returns the cursor after it."""
     after = None if cursor is None else _resume(scope, span, cursor)
-    found = list(_records(scope, span._replace(limit=None if limit is None else limit + 1), after))
-    if limit is None or len(found) <= limit:
-        return Page(found, None)
-    del found[limit:]  # one more than asked for: this page is not the last
-    return Page(found, _cursor(scope, span, found[-1].id))
+    limit = span.limit
+    return _paging(scope, span, _records(scope, span._replace(limit=None if limit is None else limit + 1), after))
+
+
+def _paging(scope: Scope, span: Span, records: Iterator[Record]) -> Generator[Record, None, str | None]:
+    last = ""
+    for number, record in enumerate(records):
+        if number == span.limit:  # one more than asked for: this page is not the last
+            return _cursor(scope, span, last)
+        last = record.id
+        yield record
+    return None
 
 
 def _records(scope: Scope, span: Span, after: str | None = None) -> Iterator[Record]:
@@ -423,7 +441,7 @@ def _records(scope: Scope, span: Span, after: str | None = None) -> Iterator[Rec
             pass
         return _sound(documents, to_record)
 
-    return _each(scope, span, Fields.ALL, records, after)
+    return each(scope, span, Fields.ALL, records, after)
 
 
 def most(limit: int) -> int:

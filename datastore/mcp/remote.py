@@ -12,6 +12,7 @@ from datastore.mcp.serving import Allowed
 from datastore.mcp.tools import TOOLS
 from datastore.remote.agent import RemoteAgentDataStore
 from datastore.remote.connecting import whoami
+from datastore.wire.answered import Answers
 
 
 class RemoteAccess:
@@ -24,6 +25,11 @@ class RemoteAccess:
     def __init__(self, data_store: RemoteAgentDataStore) -> None:
         self._data_store = data_store
         self._twin = data_store.asynchronous
+        self._answers = Answers()
+
+    def answers(self, request: Any) -> Answers:
+        """See `datastore.mcp.Access`."""
+        return self._answers
 
     async def allowed(self, request: Any) -> Allowed:
         """See `datastore.mcp.Access.allowed`. A tool is there if the server lets through the call that it makes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Container
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
@@ -29,6 +30,7 @@ from datastore.limits import MAX_VALUE_BYTES
 from datastore.mcp.results import DEFAULT_SIZE, LEAST_SIZE, error_text, text_of
 from datastore.mcp.tools import BY_NAME, TOOLS, Tool
 from datastore.tokens import bind
+from datastore.wire.answered import Answer, Answers, checked_key, mark_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -45,6 +47,11 @@ INSTRUCTIONS = (
 )
 
 
+KEY = "agent-datastore/idempotency-key"
+"""What a call of a tool may have in its ``_meta``: 16 to 64 letters, digits, ``-`` or ``_``, chosen at random."""
+_DONE, _FAILED = 200, 400
+
+
 class Allowed(NamedTuple):
     """What somebody may do, so far as it decides which tools there are."""
 
@@ -59,7 +66,11 @@ class Allowed(NamedTuple):
 
 
 class Access(Protocol):
-    """Says who is asking. A host has its own; `TokenAccess` is for one token."""
+    """Says who is asking. A host has its own; `TokenAccess` is for one token.
+
+    It may have a method ``answers(request)`` as well, which returns the `datastore.wire.answered.Answers` of the sender
+    and of nobody else. Then a call that is repeated with its key is made once.
+    """
 
     async def allowed(self, request: Any) -> Allowed:
         """Return what the sender of a request may do.
@@ -95,6 +106,11 @@ class TokenAccess:
     def __init__(self, tokens: AsyncTokens, token: str) -> None:
         self._tokens = tokens
         self._token = token
+        self._answers = Answers()
+
+    def answers(self, request: Any) -> Answers:
+        """See `Access`."""
+        return self._answers
 
     async def allowed(self, request: Any) -> Allowed:
         """See `Access.allowed`.
@@ -163,9 +179,14 @@ def create_mcp_server(access: Access, *, max_result: int = DEFAULT_SIZE) -> Serv
         try:
             given = tool.check(params.arguments)
             namespace = given.pop("namespace", None)
-            async with access.calling(context.request, tool.name) as store:
-                place = store if namespace is None else store.use_namespace(namespace)
-                return _told(text_of(await tool.run(place, given, max_result)))
+            async with (
+                access.calling(context.request, tool.name) as store,
+                _once(access, context, params, tool) as answer,
+            ):
+                if not answer.known:
+                    place = store if namespace is None else store.use_namespace(namespace)
+                    answer.text = text_of(await tool.run(place, given, max_result))
+            return _told(answer.text, is_error=answer.is_error)
         except DataStoreError as error:
             return _told(error_text(error), is_error=True)
         except Exception:  # noqa: BLE001 - the package would send its text to the client, and it can be about the host
@@ -181,6 +202,49 @@ def create_mcp_server(access: Access, *, max_result: int = DEFAULT_SIZE) -> Serv
         on_call_tool=call_tool,
         get_tool_input_schema=lambda name: None,  # no parameter of a tool is to be sent as a header as well
     )
+
+
+class _Answering:
+    """The answer to a call of a tool: to be made, or known from the same call before."""
+
+    def __init__(self, known: Answer | None) -> None:
+        self.known = known is not None
+        self.text = "" if known is None else known.body.decode()
+        self.is_error = known is not None and known.status != _DONE
+
+    def made(self) -> Answer:
+        """Return it as it is remembered."""
+        return Answer(_FAILED if self.is_error else _DONE, self.text.encode())
+
+
+@asynccontextmanager
+async def _once(access: Access, context: Any, params: CallToolRequestParams, tool: Tool) -> AsyncIterator[_Answering]:
+    """Give the answer to a call that has a key and was made before; remember that of a new one, errors included.
+
+    The protocol has no key of its own: the id of a request may come again with every session of the same token, and
+    whoever asks again takes a new one. So whoever wants to ask again says so in ``_meta``.
+    """
+    given = (context.meta or {}).get(KEY)
+    answers = getattr(access, "answers", lambda request: None)(context.request)
+    if given is None or answers is None or not tool.writes:
+        yield _Answering(None)
+        return
+    key = f"mcp:{checked_key(given, KEY)}"  # apart from those of calls that are no tools
+    mark = mark_of(params.name, json.dumps(params.arguments, sort_keys=True).encode())
+    answering = _Answering(await answers.before(key, mark, is_repeat=False))
+    if answering.known:
+        yield answering
+        return
+    answer: Answer | None = None
+    try:
+        yield answering
+        answer = answering.made()
+    except DataStoreError as error:
+        answering.text, answering.is_error = error_text(error), True
+        answer = answering.made()
+        raise
+    finally:
+        answers.after(key, answer)
 
 
 def _listed(tool: Tool) -> ListedTool:

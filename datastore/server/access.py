@@ -16,11 +16,11 @@ from datastore.asynchronous.agent import AsyncAgentDataStore
 from datastore.asynchronous.workers import Job, Workers, outcome
 from datastore.errors import InvalidTokenError, PermissionDeniedError, QuotaExceededError
 from datastore.ids import encode_name
-from datastore.server.answered import Answers
 from datastore.server.fairness import Bucket, BusyError, Share
 from datastore.server.settings import ServerLimits
 from datastore.store import DataStore
 from datastore.tokens import PREFIX, UNKNOWN, Kept, Token, bind, find, revocations
+from datastore.wire.answered import Answers
 from datastore.wire.calls import METHODS, requests_of
 from datastore.wire.errors import CALLS_PER_MINUTE
 

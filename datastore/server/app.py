@@ -39,7 +39,6 @@ from datastore.errors import (
 from datastore.events import CallEvent
 from datastore.quotas import Quota
 from datastore.server.access import Access, Holder, not_allowed
-from datastore.server.answered import Answer, mark_of, refusal
 from datastore.server.fairness import BusyError
 from datastore.server.openapi import document
 from datastore.server.running import Runner
@@ -48,6 +47,7 @@ from datastore.store import DataStore
 from datastore.times import text_of
 from datastore.watching import tell
 from datastore.wire import INSTANCE, JSON_TYPE, KEY, LINES_TYPE, PREFIX, REPEAT
+from datastore.wire.answered import Answer, checked_key, mark_of, refusal
 from datastore.wire.calls import CALLS, Call
 from datastore.wire.errors import error_to_json, status_of
 from datastore.wire.messages import Request, dump, error_to_bytes, request_from_bytes
@@ -66,7 +66,6 @@ _IN_ONE = 1_000_000  # bytes of a listing that is sent with its length
 _HEALTHY = 1.0  # seconds for which the health of the database is not looked up again
 _HEALTH_SECONDS = 5.0
 _LOGGED = (InternalError, BackendUnusableError, DamagedRecordError, BackendUnavailableError)
-_KEY_CHARACTERS = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_")
 
 
 class _Headers(NamedTuple):
@@ -570,10 +569,7 @@ def _is_short(lines: list[bytes]) -> bool:
 def _key_of(headers: _Headers) -> str | None:
     if headers.key is None:
         return None
-    key = headers.key.decode("latin-1")
-    if not 16 <= len(key) <= 64 or not _KEY_CHARACTERS.issuperset(key):
-        raise InvalidValueError(f"{KEY} must be 16 to 64 letters, digits, - or _")
-    return key
+    return checked_key(headers.key.decode("latin-1"), KEY)
 
 
 def create_app(

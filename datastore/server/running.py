@@ -14,14 +14,18 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, M
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
+from math import inf
 from typing import Any
 
+from datastore import deadlines
 from datastore.agent import AgentDataStore
+from datastore.arguments import as_bool
 from datastore.asynchronous.bound import machinery_of
 from datastore.asynchronous.workers import AT_ONCE, OVER_A_NETWORK, Job, Workers, outcome
 from datastore.backend import WouldWaitError
 from datastore.calls.lending import MOST_AT_ONCE, Claim, claims_of, under
 from datastore.calls.records import get_at_once
+from datastore.calls.streams import STREAMS
 from datastore.core import Core
 from datastore.errors import DataStoreError, name_of
 from datastore.events import CallEvent
@@ -32,7 +36,7 @@ from datastore.server.fairness import BusyError, Lane, Share
 from datastore.server.settings import ServerLimits
 from datastore.store import DataStore
 from datastore.values import size_of
-from datastore.watching import shown_key, tell, watched_scope_of
+from datastore.watching import followed, shown_key, tell, watched_scope_of
 from datastore.wire.arguments import arguments_from_json
 from datastore.wire.calls import IN_STEPS, MISSING, Call, Result
 from datastore.wire.messages import lines, result_to_bytes
@@ -58,7 +62,10 @@ _UNLIMITED = frozenset(
 """Those that may take longer than ``max_seconds``: it limits each of their pages, and not the host's embedder."""
 EMBEDDING = frozenset(IN_STEPS["memory"]) - {"memory_get", "memory_delete", "memory_items"}
 """Those that may ask the host's embedder."""
-_STREAMED = frozenset({"iter_records", "memory_items", "memory_reembed"})
+_STREAMED = frozenset({"iter_records", "memory_items", "memory_reembed", *STREAMS})
+"""Those whose answers are sent while they are made: the server never has all of one in memory."""
+_AT_ONCE_BYTES = 262_144
+"""So much of a stream is read at once: a shorter one is one job for a worker, as other calls are."""
 _LEASING = frozenset({"compute_begin", "compute_end", "compute_abandon", "lease_take", "lease_renew", "lease_release"})
 _MOST_LEASES = 10_000
 _MANY = 100
@@ -209,8 +216,8 @@ class Runner:
             yield await self._in_lane(lane, workers, share, call, partial(_lines_of, call, sync, arguments))
             return
         # A place is held while records are read, and not while the client takes its time.
-        begun = partial(_Stream, call, sync, arguments, leases)
-        stream = await self._in_lane(lane, workers, share, call, begun)
+        seconds = inf if call.name in _UNLIMITED else self._core.max_seconds
+        stream = _Stream(call, sync, arguments, leases, seconds)
         while not stream.is_over:
             yield await self._in_lane(lane, workers, share, call, stream.more)
 
@@ -363,18 +370,56 @@ def _lines_of(call: Call, data_store: AgentDataStore, arguments: dict[str, Any])
     return list(lines(call.result, _made(call, data_store, arguments)))
 
 
+def _streamed(
+    call: Call, data_store: AgentDataStore, arguments: Mapping[str, Any], leases: Sequence[Claim]
+) -> Iterator[Any]:
+    """Return an iterator over what a call lists."""
+    stream = STREAMS.get(call.name)
+    if stream is None:
+        return iter(_made(call, data_store, arguments, leases))
+    given, scope = dict(arguments), scope_of(data_store)
+    if not as_bool(given.pop("count", True), "count"):
+        scope = scope.uncounted()
+    return followed(scope, call.name, partial(stream, scope, **given), (), given)
+
+
 class _Stream:
-    """The lines of a stream of records, some at a time. Each of its methods is called in a worker."""
+    """The lines of a stream, some at a time.
+
+    Args:
+        call: What is asked.
+        data_store: Whose it is.
+        arguments: With which arguments.
+        leases: What it is made under.
+        seconds: How long it may take in all. The time that the client takes does not count.
+    """
 
     def __init__(
-        self, call: Call, data_store: AgentDataStore, arguments: dict[str, Any], leases: Sequence[Claim]
+        self,
+        call: Call,
+        data_store: AgentDataStore,
+        arguments: Mapping[str, Any],
+        leases: Sequence[Claim],
+        seconds: float,
     ) -> None:
-        self._records: Iterator[Any] = iter(_made(call, data_store, arguments, leases))
-        self._lines: Iterator[bytes] = lines(call.result, self._records)
+        self._begin = partial(_streamed, call, data_store, arguments, leases)
+        self._result = call.result
+        self._lines: Iterator[bytes] | None = None
+        self._seconds = seconds
         self.is_over = False
 
     def more(self) -> list[bytes]:
-        """Return the next line, and after the last one nothing."""
-        line = next(self._lines, None)
-        self.is_over = line is None
-        return [] if line is None else [line]
+        """Return the next lines, the first ones when it has begun; after the last one nothing. In a worker."""
+        began, some, size = time.monotonic(), list[bytes](), 0
+        with deadlines.within(self._seconds):
+            if self._lines is None:
+                self._lines = lines(self._result, self._begin())
+            for line in self._lines:
+                some.append(line)
+                size += len(line)
+                if size >= _AT_ONCE_BYTES or self._result is Result.PROGRESS:
+                    break
+            else:
+                self.is_over = True
+        self._seconds -= time.monotonic() - began
+        return some

@@ -20,7 +20,7 @@ class ServerLimits:
     Attributes:
         token_seconds: For how long a token that was found valid is not looked up again. A token that another process
             has revoked can be used for so long; one that this process has revoked cannot. 0 looks up each time.
-        body_bytes: The largest body of a request.
+        body_bytes: The largest body of a request. With less than 2,900,000 no blob of 2 MiB or more can be put.
         body_seconds: How long a body may take to arrive.
         bodies_bytes: How much the bodies of all requests under way may take together; one token may have a quarter.
         calls_at_once: How many calls of one token are made at once. Others wait.

@@ -15,6 +15,7 @@ from datastore.server.access import Access, Holder, not_allowed
 from datastore.server.running import Runner
 from datastore.server.settings import ServerLimits
 from datastore.tokens import UNKNOWN
+from datastore.wire.answered import Answers
 
 _HOLDER = "datastore.holder"
 """Where a request says who has sent it: its token was checked before its body was read."""
@@ -65,6 +66,10 @@ class ServedTools:
         self._access.spend(holder)
         async with self._runner.place(holder, call):
             yield holder.store(None)[1]
+
+    def answers(self, request: Request) -> Answers:
+        """See `datastore.mcp.Access`."""
+        return self._holder(request).answers
 
     def _holder(self, request: Request) -> Holder:
         holder: Holder = request.scope[_HOLDER]

@@ -10,10 +10,10 @@ before a request is made, and on the host by the call itself.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import orjson
 
@@ -252,14 +252,23 @@ def lines(result: Result, returned: Iterable[Any]) -> Iterator[bytes]:
 
     Args:
         result: What kind of listing it is.
-        returned: What the call has returned: a page, a mapping, or an iterable of what is listed.
+        returned: What the call has returned: a page, a mapping, or an iterable of what is listed. One that stands for a
+            page returns its cursor at its end, as a generator does.
     """
     cursor = None
     items: Iterable[Any] = returned
+
+    def paged() -> Iterator[Any]:
+        nonlocal cursor
+        cursor = yield from cast(Generator[Any, None, str | None], returned)
+
     if result is Result.PAGE:
-        items, cursor = returned
-    elif result is Result.VALUES:
-        items = returned.items()  # type: ignore[attr-defined]  # it is a dict
+        if isinstance(returned, tuple):
+            items, cursor = returned
+        else:
+            items = paged()
+    elif result is Result.VALUES and isinstance(returned, Mapping):
+        items = returned.items()
     elif result is Result.KEYED_RECORDS:
         items = ((key, record_to_json(record)) for key, record in returned.items())  # type: ignore[attr-defined]  # as above
     if result in (Result.PAGE, Result.RECORDS):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import resource
 import select
 import threading
@@ -115,11 +114,8 @@ def test_no_token_is_logged_or_told(server, store, token, caplog):
 
 def test_nothing_leads_from_one_user_to_another(server, store):
     store.host("bob").set("k", "secret")
-    bobs = server.client(store.tokens.mint("bob", "tester")).call("scan", {"limit": 1})
-    cursor = json.loads(bobs.body.splitlines()[-1])["end"]["cursor"]
     ann = server.client(store.tokens.mint("ann", "tester"))
     assert ann.call("get_all").items == []
-    assert cursor is None or ann.call("scan", {"cursor": cursor}).status == 400
     for namespace in ("..", "../bob", "bob:default", "%2E%2E", "x/../../bob", "bob\x00"):
         answered = ann.call("get", {"key": "k"}, namespace=namespace)
         assert answered.status == 400 or answered.result == {"found": False}

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from datastore.errors import BackendUnavailableError, InvalidValueError, OutcomeUnknownError
-from datastore.server import answered
-from datastore.server.answered import Answer, Answers, mark_of
+from datastore.wire import answered
+from datastore.wire.answered import Answer, Answers, mark_of
 
 MARK = mark_of("set", b"{}")
 

@@ -7,7 +7,7 @@ import time
 from asyncio import Future
 from collections import OrderedDict
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from datastore.errors import BackendUnavailableError, InvalidValueError, OutcomeUnknownError
 
@@ -51,6 +51,20 @@ def refusal() -> BackendUnavailableError:
     return error
 
 
+_CHARACTERS = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_")
+
+
+def checked_key(key: Any, name: str) -> str:
+    """Return the key of a write, once it is known that it is one.
+
+    Raises:
+        InvalidValueError: If it is none; ``name`` says where it stands.
+    """
+    if type(key) is not str or not 16 <= len(key) <= 64 or not _CHARACTERS.issuperset(key):
+        raise InvalidValueError(f"{name} must be 16 to 64 letters, digits, - or _")
+    return key
+
+
 class Answers:
     """What was answered to the writes of one token.
 
@@ -62,7 +76,7 @@ class Answers:
 
     __slots__ = ("_bytes", "_kept", "_lost", "_most", "_most_bytes", "_seconds", "_writes")
 
-    def __init__(self, seconds: float, bytes: int, most: int = _MOST) -> None:
+    def __init__(self, seconds: float = 600.0, bytes: int = 4_000_000, most: int = _MOST) -> None:
         self._seconds = seconds
         self._most_bytes = bytes
         self._most = most
