@@ -22,7 +22,7 @@ from datastore.memory.calls import (
 )
 from datastore.memory.items import Metric
 from datastore.memory.reembedding import reembedding
-from datastore.memory.searching import Asked, asked
+from datastore.memory.searching import Asked, asked, explaining
 from datastore.memory.writing import editing
 from datastore.scope import OfOneProcess, Scope, scope_of
 
@@ -100,8 +100,9 @@ class AsyncMemory(Hidden, OfOneProcess):
         meta: Mapping[str, Any] | None = None,
         min_score: float | None = None,
         metric: Metric = "cosine",
+        exact: bool = True,
     ) -> list[Match]:
-        what = _asked(self, text_or_vector, n, filter, meta, min_score, metric)
+        what = _asked(self, text_or_vector, n, filter, meta, min_score, metric, exact)
         return cast(list[Match], await _walked(self, searching_one, what))
 
     async def search_across(
@@ -114,9 +115,27 @@ class AsyncMemory(Hidden, OfOneProcess):
         meta: Mapping[str, Any] | None = None,
         min_score: float | None = None,
         metric: Metric = "cosine",
+        exact: bool = True,
     ) -> list[Match]:
-        what = _asked(self, text_or_vector, n, filter, meta, min_score, metric)
+        what = _asked(self, text_or_vector, n, filter, meta, min_score, metric, exact)
         return cast(list[Match], await _walked(self, searching_across, namespaces, what))
+
+    async def explain(
+        self,
+        text_or_vector: str | Vector,
+        n: int = 10,
+        *,
+        filter: Mapping[str, Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        min_score: float | None = None,
+        metric: Metric = "cosine",
+        exact: bool = True,
+    ) -> dict[str, Any]:
+        what = _asked(self, text_or_vector, n, filter, meta, min_score, metric, exact)
+        return cast(dict[str, Any], await _walked(self, explaining, what))
+
+    async def ensure_index(self, progress: Callable[[int, int], object] | None = None) -> str:
+        return await writes(self, Memory.ensure_index, progress)
 
     async def reembed(self, progress: Callable[[int, int], object] | None = None) -> int:
         return cast(int, await _walked(self, reembedding, check_progress(progress)))

@@ -16,6 +16,7 @@ from datastore.errors import EmbedderError, InvalidValueError, QueryError, kind_
 from datastore.ids import encode_key
 from datastore.memory.changes import GRACE, searchable
 from datastore.memory.embedding import embedding, needed
+from datastore.memory.indexing import EXACT_UP_TO, Answer, by_index
 from datastore.memory.items import Match, Metric, Ranked
 from datastore.memory.spaces import Space, spaces_of
 from datastore.memory.vectors import AREA, packed
@@ -32,9 +33,19 @@ class Asked(NamedTuple):
     filter: Query | None
     least: float | None
     metric: Metric
+    exact: bool = True
 
 
-def asked(scope: Scope, query: Any, n: int, filter: Any, meta: Any, min_score: float | None, metric: Metric) -> Asked:
+def asked(
+    scope: Scope,
+    query: Any,
+    n: int,
+    filter: Any,
+    meta: Any,
+    min_score: float | None,
+    metric: Metric,
+    exact: bool = True,
+) -> Asked:
     """Check the arguments of a search.
 
     Raises:
@@ -48,11 +59,13 @@ def asked(scope: Scope, query: Any, n: int, filter: Any, meta: Any, min_score: f
     if not is_a(metric, str) or as_text(metric) not in get_args(Metric):
         choices = ", ".join(map(repr, get_args(Metric)))
         raise QueryError(f"metric is {shown(metric)}; it must be one of {choices}")
+    if not is_a(exact, bool):
+        raise QueryError(f"exact is {kind_of(exact)}; it must be True or False")
     parsed = None if filter is None and meta is None else parse_query(filter, meta)
     embedder = scope.core.root.embedder
     dimensions = None if embedder is None else embedder.dimensions
     what = as_text(query) if is_a(query, str) else packed(query, "text_or_vector", dimensions)
-    return Asked(what, _number(n), parsed, least, cast(Metric, as_text(metric)))
+    return Asked(what, _number(n), parsed, least, cast(Metric, as_text(metric)), bool(exact))
 
 
 def _number(n: int) -> int:
@@ -78,7 +91,44 @@ def searching(scopes: Sequence[Scope], asked: Asked, number: int) -> Steps:
     vector = asked.query
     if isinstance(vector, str):
         (vector,) = yield from embedding(needed(core.root.embedder), [vector])
-    return [nearest(scope, asked, cast(bytes, vector), name, number) for scope in scopes]
+    return [_answer(scope, asked, cast(bytes, vector), name, number) for scope in scopes]
+
+
+def _answer(scope: Scope, asked: Asked, vector: bytes, name: str | None, number: int) -> list[tuple[float, Document]]:
+    found = None if asked.exact else indexed(scope, asked, vector, name, number).found
+    return nearest(scope, asked, vector, name, number) if found is None else found
+
+
+def indexed(scope: Scope, asked: Asked, vector: bytes, name: str | None, number: int) -> Answer:
+    """Return what the index of the database has found."""
+    has_filter = asked.filter is not None
+    return by_index(scope, vector, asked.metric, asked.least, filtered=has_filter, name=name, number=number)
+
+
+def explaining(scope: Scope, asked: Asked) -> Steps:
+    """Return the steps of `datastore.memory.Memory.explain`."""
+    core = scope.core
+    scope.core.check_reads(scope.prefix)
+    core.check_open()
+    embedder, vector = core.root.embedder, asked.query
+    name = None if embedder is None else embedder.name
+    if isinstance(vector, str):
+        (vector,) = yield from embedding(needed(embedder), [vector])
+    vector = cast(bytes, vector)
+    answer = Answer(None) if asked.exact else indexed(scope, asked, vector, name, asked.number)
+    found, compared = answer.found, answer.compared
+    if found is None:
+        found = nearest(scope, asked, vector, name, asked.number)
+        space = spaces_of(core).fresh(scope.area(AREA)) if found else None
+        compared = 0 if space is None else len(space.matrix)
+    return {
+        "backend": core.backend.name,
+        "exact": answer.found is None,
+        "why_exact": None if answer.found is not None else answer.why or "exact=True",
+        "vectors_compared": compared,
+        "many": compared > EXACT_UP_TO,
+        "records_returned": len(found),
+    }
 
 
 def nearest(scope: Scope, asked: Asked, vector: bytes, name: str | None, number: int) -> list[tuple[float, Document]]:

@@ -15,6 +15,7 @@ from datastore.backend import Fields
 from datastore.core import Core
 from datastore.errors import DamagedRecordError
 from datastore.memory.changes import Change, Changes, End, Model
+from datastore.memory.late import Late
 from datastore.memory.vectors import Stored, all_vectors, id_at, stored_in
 from datastore.scope import Scope
 
@@ -71,6 +72,7 @@ class Spaces:
 
     def __init__(self) -> None:
         self.ends: dict[str, End] = {}
+        self.late = Late()
         self._spaces: OrderedDict[str, Space] = OrderedDict()
         self._lock = threading.Lock()
 
