@@ -2,8 +2,8 @@
 
 An index takes vectors of one number of dimensions, and refuses an item whose attribute has another. So each number has
 its own attribute and index, ``vector384`` for example, for all namespaces; the attribute ``vectorSpace`` says of which
-namespace a vector is, and is what each search is limited to, before the nearest are chosen. DynamoDB brings the index up
-to date after a write was acknowledged, as it does for every index (``SearchVectors``, August 2026).
+namespace a vector is, and is what each search is limited to, before the nearest are chosen. DynamoDB brings the index
+up to date after a write was acknowledged, as it does for every index (``SearchVectors``, August 2026).
 """
 
 from __future__ import annotations
@@ -113,9 +113,7 @@ def examine_vectors(connection: Connection, table: dict[str, Any]) -> Diagnostic
         return Diagnostic(True, f"{_OLDER}: searches of memory are exact")
     names = [f"{one['IndexName']} ({str(one['IndexStatus']).lower()})" for one in table.get("VectorIndexes", [])]
     if not names:
-        return Diagnostic(
-            True, "it has no index of vectors: searches of memory are exact (memory.ensure_index makes one)"
-        )
+        return Diagnostic(True, "it has no index of vectors: all searches are exact (memory.ensure_index() makes one)")
     return Diagnostic(True, f"indexes of vectors: {', '.join(names)}")
 
 

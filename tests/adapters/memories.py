@@ -1,5 +1,6 @@
 """The calls of memory whose requests the tests of each server count."""
 
+from array import array
 from collections.abc import Callable
 
 from datastore import AgentDataStore, Item
@@ -23,3 +24,21 @@ def calls_of(agent: AgentDataStore) -> dict[str, Callable[[], object]]:
         "get": lambda: memory.get("text"),
         "delete": lambda: memory.delete("text"),
     }
+
+
+def indexed_calls_of(agent: AgentDataStore) -> dict[str, Callable[[], object]]:
+    """Return the calls of a memory whose index is declared, in the order in which they are made."""
+    memory = agent.memory
+    memory.add_many([Item(f"k{number}", number) for number in range(20)], vectors=[[1.0, n / 9] for n in range(20)])
+    memory.ensure_index()
+
+    return {
+        "declare": memory.ensure_index,
+        "add": lambda: memory.add("text", key="text", vector=[1.0, 0.5]),
+        "search": lambda: memory.search([1.0, 0.0], exact=False),
+    }
+
+
+def float32(vector: list[float]) -> bytes:
+    """Return a vector as it is stored."""
+    return array("f", vector).tobytes()
