@@ -217,6 +217,9 @@ def remembers(data_store: AgentDataStore) -> None:
     assert_type(memory.search_across({"legal": 3, "support": None}, [1.0, 2.0], 10), list[Match])
     assert_type(memory.search("a")[0].score, float)
     assert_type(memory.reembed(print), int)
+    assert_type(memory.search("a", exact=False), list[Match])
+    assert_type(memory.explain("a", exact=False), dict[str, Any])
+    assert_type(memory.ensure_index(print), str)
 
 
 def host() -> None:
