@@ -58,7 +58,7 @@ class Sink:
         self._verify = verify
         self._tell = tell
         self._keep_counts = keep_counts
-        self._told = set[tuple[str, str]]()
+        self._told = set[tuple[str, str, str]]()
         self.on_failed: Callable[[str, str], None] | None = None
         """Called with the id of each document that did not arrive, and the reason."""
         self.last: str | None = None
