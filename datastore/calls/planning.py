@@ -160,6 +160,12 @@ class PlannedQuery:
                 self._core.check_open()
         return count
 
+    def first_keys(self, number: int | None) -> list[str]:
+        """Return the keys of so many matching documents, of whichever are found first; ``None`` for all."""
+        if self._matches is not None or not self.in_order:
+            return [key_of(one.id) for one in islice(self.documents(self.at_once(number)), number)]
+        return self.choose_with_keys(Window(limit=number))[1]
+
     def choose_with_keys(self, window: Window) -> tuple[Sequence[Document], list[str]]:
         """Return what `choose` does, and the keys of the documents."""
         if self._matches is not None or (not self.in_order and (window.sort or window.limit is not None)):

@@ -212,9 +212,10 @@ class Memory(Bound, OfOneProcess):
             QueryError: If ``filter``, ``meta``, ``n`` or ``metric`` is wrong.
             ConfigurationError: If a text is given and the host has given no embedder, or numpy is not installed.
 
-        Requests: 2; 1 more if others have added vectors since the last search of this process; and those of ``find``
-        instead of one of them if there is a filter. The first search also reads all vectors, page by page. With an
-        index 4, and 2 more if most of what it finds are vectors of records that are gone; it reads no other vectors.
+        Requests: 1, which reads the records; 1 more if the namespace was not searched in the last 5 seconds; 2 or 3
+        more if others have added vectors since; and those of ``find`` if there is a filter. The first search also reads
+        all vectors, page by page. With an index 4, and 2 more if
+        most of what it finds are vectors of records that are gone; it reads no other vectors.
         """
         scope = scope_of(self)
         what = asked(scope, text_or_vector, n, filter, meta, min_score, metric, exact)

@@ -16,7 +16,7 @@ The list is cut off at its beginning: of `KEPT` changes and more, those older th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from datastore.backend import Delete, Document, Fields, IdRange
@@ -145,8 +145,21 @@ class Changes:
         self._remember(changes[last], began)
         return [changes[number] for number in sorted(changes)]
 
-    def add(self, revisions: Sequence[str], model: Callable[[Model | None], Model]) -> None:
-        """Add changes to the list.
+    def watched(self, known: Change) -> tuple[str, str]:
+        """Return the ids of the documents that tell whether a known change is still the last one; see `is_last`."""
+        return self._id(known.number), self._id(known.number + 1)
+
+    def is_last(self, known: Change, found: Mapping[str, Document]) -> bool:
+        """Return whether a change was the last one when the documents under the `watched` ids were read, all at once.
+
+        Numbers have no gaps, and what is cut off was there for `GRACE`: so this holds for a change that was in the list
+        some seconds ago, when all of it was read.
+        """
+        this, next = self.watched(known)
+        return this in found and next not in found and found[this].revision == known.revision
+
+    def add(self, revisions: Sequence[str], model: Callable[[Model | None], Model]) -> list[Change]:
+        """Add changes to the list, and return them.
 
         Args:
             revisions: Of the records whose vectors were written.
@@ -157,10 +170,8 @@ class Changes:
         last `SECONDS`; 2 more for each time that another was first. Each `KEPT` changes 1 more, and those that remove
         what is cut off.
         """
-        for start in range(0, len(revisions) or 1, TOGETHER):
-            self._add(revisions[start : start + TOGETHER], model)
-        if len(revisions) > FEW:
-            self._add((), model)
+        parts = [revisions[start : start + TOGETHER] for start in range(0, len(revisions) or 1, TOGETHER)]
+        return [self._add(part, model) for part in (*parts, *([()] if len(revisions) > FEW else []))]
 
     def tell_of_all(self) -> None:
         """Say that there are vectors that no change names, if there is a list. Requests: 1, or 2."""
@@ -168,7 +179,7 @@ class Changes:
         if last is not None:
             self._add((), lambda known: (known or last.model)._replace(native=""), reload=True)
 
-    def _add(self, revisions: Sequence[str], model: Callable[[Model | None], Model], *, reload: bool = False) -> None:
+    def _add(self, revisions: Sequence[str], model: Callable[[Model | None], Model], *, reload: bool = False) -> Change:
         core, backoff = self._core, Backoff(self._core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
         end = self._ends.get(self._area.prefix)
         last = end.change if end is not None and 0 <= core.clock() - end.at < SECONDS else self.last()
@@ -189,10 +200,10 @@ class Changes:
             )
             put = self._area.put(_key(number), value, self._area.moment(), if_absent=True)
             if core.write_one(put).done:
-                self._remember(Change(number, put.revision, becomes, ()), began)
+                added = self._remember(Change(number, put.revision, becomes, ()), began)
                 if number % KEPT == 0:
                     self._cut_off(number)
-                return
+                return added
             if not backoff.wait():
                 raise ConflictError(f"others were first, for {core.max_seconds:g} s; try again").during(
                     f"adding vectors to namespace {self._area.namespace.partition(':')[2]!r}", core.backend.name
@@ -253,6 +264,11 @@ def fits(known: Model | None, name: str | None, dimensions: int) -> Model:
     if known.dimensions != dimensions or (name is not None and known.name not in ("", name)):
         raise another(known, name, dimensions)
     return known if name is None or known.name else known._replace(name=name)
+
+
+def is_searchable(known: Model, name: str | None, dimensions: int) -> bool:
+    """Return whether the vectors of a namespace can be compared with one of a model: `searchable` says why not."""
+    return known.complete and known.dimensions == dimensions and (name is None or known.name in ("", name))
 
 
 def searchable(known: Model, name: str | None, dimensions: int) -> None:

@@ -79,7 +79,7 @@ def by_index(
             if ids is None:
                 return Answer(None, "the database has no such index, or none for this metric")
             documents = core.read(ids, Fields.VALUE).values()
-            rows = [one for one in [*(stored_in(area, one) for one in documents), *late] if _is_of(one, last.model)]
+            rows = [one for one in [*stored_in(area, list(documents)), *late] if _is_of(one, last.model)]
             found, compared = _compared(scope, rows, vector, metric)
             near = [one for one in found if least is None or one[0] >= least]
             if len(near) >= number or len(near) < len(found) or len(ids) < wanted:
@@ -147,9 +147,9 @@ def declaring(scope: Scope, progress: Callable[[int, int], object] | None) -> st
     for documents in core.pages(vectors, Fields.VALUE, on_damaged=_raise):
         for some in batches(documents, _AT_ONCE):
             again = [
-                put(area, moment, stored_in(area, one), indexed=True)._replace(if_revision=one.revision)
-                for one in some
-            ]  # fmt: skip
+                put(area, moment, stored, indexed=True)._replace(if_revision=one.revision)
+                for one, stored in zip(some, stored_in(area, some), strict=True)
+            ]
             for outcome in core.write(again):  # one that was removed or written meanwhile needs nothing
                 if outcome.error is not None:
                     raise outcome.error.during(f"indexing namespace {scope.namespace!r}", core.backend.name)

@@ -27,10 +27,19 @@ Floats: TypeAlias = "NDArray[Any]"
 _ROWS = 4_096
 """Rows of the first block. Each later one has as many as all before it together: so a matrix grows without being
 copied, and a product takes a few calls."""
-_ROW = 500
-"""About what a row takes besides its numbers: three texts, and a place in a dict and in three lists."""
+_ROW = 650
+"""About what a row takes besides its numbers: three texts, and a place in two dicts and in three lists."""
 _DIRECT = 2_048
 """So many rows are compared in float64 at once; choosing among them first would not be faster."""
+_FEW = 64
+"""So few rows are gathered one by one, in less time than by looking into each block."""
+_SCATTERED = 4
+"""Of one row in so many and fewer, each is gathered; of more, multiplying all in a row takes less time."""
+_ALONE = 450_000
+"""A product of so many numbers is made by one thread. Of more, BLAS gives each processor a part and waits for all of
+them (OpenBLAS from 460,800 on, ``interface/gemv.c``): a hundred times as long while one of these is busy."""
+_SHARED = 8_000_000
+"""From so many numbers on the product takes longer than that wait."""
 _UNIT = float(np.finfo(np.float32).eps)
 
 
@@ -40,7 +49,10 @@ class Matrix:
     While one thread adds rows, others may search among those that were there.
     """
 
-    __slots__ = ("_at", "_blocks", "_forgotten", "_inverse", "_keys", "_length", "_places", "_revisions", "dimensions")
+    __slots__ = (
+        "_at", "_blocks", "_earlier", "_forgotten", "_inverse", "_keys", "_length", "_newest", "_places", "_revisions",
+        "dimensions",
+    )  # fmt: skip
 
     def __init__(self, dimensions: int) -> None:
         self.dimensions = dimensions
@@ -51,6 +63,8 @@ class Matrix:
         self._keys: list[str] = []
         self._revisions: list[str] = []
         self._places: dict[str, int] = {}
+        self._newest: dict[str, int] = {}  # the last row of each key
+        self._earlier: dict[int, int] = {}  # the row of the same key before a row, if there is one
         self._forgotten: set[int] = set()
 
     def __len__(self) -> int:
@@ -91,11 +105,15 @@ class Matrix:
             self._blocks[block][begin : begin + some] = numbers[done : done + some]
             self._inverse[block][begin : begin + some] = 1 / lengths[done : done + some]
             self._length[block][begin : begin + some] = lengths[done : done + some]
-            for number, row in enumerate(rows[done : done + some], place):
-                self._at.append(row.at)
-                self._keys.append(row.key)
-                self._places[row.revision] = number
-                self._revisions.append(row.revision)  # last: what is counted here is whole
+            revisions, keys, _, _, at = zip(*rows[done : done + some], strict=True)
+            self._at += at
+            self._keys += keys
+            for number, key in enumerate(keys, place):
+                if key in self._newest:
+                    self._earlier[number] = self._newest[key]
+                self._newest[key] = number
+            self._places.update(zip(revisions, range(place, place + some), strict=True))
+            self._revisions += revisions  # last: what is counted here is whole
             done += some
 
     def forget(self, revisions: Iterable[str]) -> None:
@@ -122,61 +140,78 @@ class Matrix:
         block = _block_of(place)
         return bytes(self._blocks[block][place - _start_of(block)].tobytes())
 
-    def ranked(self, query: bytes, metric: Metric, number: int) -> Iterator[list[Ranked]]:
+    def ranked(
+        self, query: bytes, metric: Metric, number: int, keys: Sequence[str] | None = None
+    ) -> Iterator[list[Ranked]]:
         """Yield rows from the nearest on, some at a time: first as many as asked for, then more.
 
         Args:
             query: The vector, as it is stored.
             metric: What near means.
             number: How many there should be in the first list.
+            keys: Only rows of records with these keys; ``None`` for all.
         """
         count = len(self._revisions)
         asked = np.frombuffer(query, "<f4").astype(np.float64)
-        low, high = self._bounds(asked, metric, count)
-        gone = [place for place in list(self._forgotten) if place < count]
-        low[gone] = high[gone] = -np.inf
-        left = np.ones(count, bool)
-        left[high == -np.inf] = False
-        given = 0
-        while (rest := int(np.count_nonzero(left))) > 0:
+        places = None if keys is None else self._places_of(keys, count)
+        low, high = self._bounds(asked, metric, count, places)
+        rest = len(low)
+        if places is None and self._forgotten:
+            gone = [place for place in list(self._forgotten) if place < count]
+            low[gone] = high[gone] = -np.inf
+            rest -= len(gone)
+        while rest > 0:
             if number >= rest:
-                chosen = np.flatnonzero(left)
+                chosen = np.flatnonzero(high > -np.inf)
             else:
-                among = low[left] if given else low
-                least = np.partition(among, among.size - number)[among.size - number]
-                chosen = np.flatnonzero((high >= least) & left) if given else np.flatnonzero(high >= least)
-            found = self._compared(chosen, asked, metric)
+                least = np.partition(low, len(low) - number)[len(low) - number]
+                chosen = np.flatnonzero(high >= least)
+            found = self._compared(chosen if places is None else places[chosen], asked, metric)
             # What was not chosen may be as near as the last of these, but not nearer than the one of the given number.
             found = found if number >= rest else found[:number]
-            left[[one.place for one in found]] = False
             yield found
-            given += len(found)
+            rest -= len(found)
+            taken: Any = [one.place for one in found]
+            if places is not None:
+                taken = np.searchsorted(places, taken)
+            low[taken] = high[taken] = -np.inf
             number = max(number, 16) * 4
 
-    def among(self, revisions: Iterable[str], query: bytes, metric: Metric) -> list[Ranked]:
-        """Return those rows that are of some revisions, from the nearest on."""
-        places = [place for revision in revisions if (place := self._places.get(revision)) is not None]
-        asked = np.frombuffer(query, "<f4").astype(np.float64)
-        return self._compared(np.array(places, np.intp), asked, metric)
+    def _places_of(self, keys: Iterable[str], count: int) -> Floats:
+        """Return in which of the first rows the vectors of some records are, in order; of one there may be several."""
+        found = list[int]()
+        for key in keys:
+            place = self._newest.get(key)
+            while place is not None:
+                if place < count and place not in self._forgotten:
+                    found.append(place)
+                place = self._earlier.get(place)
+        found.sort()
+        return np.array(found, np.intp)
 
-    def _bounds(self, asked: Floats, metric: Metric, count: int) -> tuple[Floats, Floats]:
+    def _bounds(self, asked: Floats, metric: Metric, count: int, places: Floats | None) -> tuple[Floats, Floats]:
         """Return for each row two scores in float32 between which the exact one lies."""
-        query, scores = asked.astype(np.float32), np.empty(count, np.float32)
         length = float(np.sqrt(asked @ asked))
-        if metric == "cosine":
-            query = (asked / length).astype(np.float32)
+        query = (asked / length if metric == "cosine" else asked).astype(np.float32)
         # The rounding of a sum of n products is at most n units of the product of the lengths (Higham, "Accuracy and
         # Stability of Numerical Algorithms", 2002, section 3.1); some more for what is done with it afterwards.
         margin: Any = (self.dimensions + 16) * _UNIT
-        for block, (rows, inverse) in enumerate(zip(self._blocks, self._inverse, strict=False)):
-            begin = _start_of(block)
-            part = scores[begin : min(begin + len(rows), count)]
-            np.dot(rows[: len(part)], query, out=part)
-            if metric == "cosine":
-                part *= inverse[: len(part)]
+        if places is not None and len(places) <= count // _SCATTERED:
+            scores = self._rows(places, np.float32) @ query
+        else:
+            scores = np.empty(count, np.float32)
+            for block, numbers in enumerate(list(self._blocks)):
+                begin = _start_of(block)
+                rows = numbers[: max(count - begin, 0)]
+                step = len(rows) if rows.size >= _SHARED else max(_ALONE // self.dimensions, 1)
+                for start in range(0, len(rows), step):
+                    some = rows[start : start + step]
+                    np.dot(some, query, out=scores[begin + start : begin + start + len(some)])
+            scores = scores if places is None else scores[places]
         if metric == "cosine":
+            scores *= self._column(self._inverse, count, places)
             return scores - np.float32(margin), scores + np.float32(margin)
-        lengths = np.concatenate([*self._length, np.empty(0, np.float32)])[:count].astype(np.float64)
+        lengths = self._column(self._length, count, places).astype(np.float64)
         if metric == "dot":
             margin = margin * length * lengths
             return scores - margin, scores + margin
@@ -184,16 +219,31 @@ class Matrix:
         distances, margin = 2.0 * scores - squares, margin * 2 * squares  # below 0: the nearer, the more
         return distances - margin, distances + margin
 
+    def _column(self, blocks: Sequence[Floats], count: int, places: Floats | None) -> Floats:
+        """Return one number for each of the first rows, or of some places."""
+        whole = np.concatenate([*blocks, np.empty(0, np.float32)])[:count]
+        return whole if places is None else whole[places]
+
+    def _rows(self, places: Floats, kind: Any) -> Floats:
+        """Return the rows in some places."""
+        rows = np.empty((len(places), self.dimensions), kind)
+        if len(places) <= _FEW:
+            for number, place in enumerate(places.tolist()):
+                block = _block_of(place)
+                rows[number] = self._blocks[block][place - _start_of(block)]
+            return rows
+        for block, numbers in enumerate(list(self._blocks)):
+            begin = _start_of(block)
+            here = (places >= begin) & (places < begin + len(numbers))
+            rows[here] = numbers[places[here] - begin]
+        return rows
+
     def _compared(self, places: Floats, asked: Floats, metric: Metric) -> list[Ranked]:
         """Return rows in order, compared in float64 one by one."""
         scores = np.empty(len(places))
         for start in range(0, len(places), _DIRECT):
             some = places[start : start + _DIRECT]
-            rows = np.empty((len(some), self.dimensions))
-            for block, numbers in enumerate(list(self._blocks)):
-                begin = _start_of(block)
-                here = (some >= begin) & (some < begin + len(numbers))
-                rows[here] = numbers[some[here] - begin]
+            rows = self._rows(some, np.float64)
             if metric == "euclidean":
                 rows -= asked
                 scores[start : start + _DIRECT] = -np.sqrt((rows * rows).sum(axis=1))

@@ -37,7 +37,7 @@ def reembedding(scope: Scope, progress: Callable[[int, int], object] | None) -> 
     total = sum(len(ids) for ids in core.all_ids(all_vectors(area)))
     done = made = 0
     for documents in core.pages(all_vectors(area), Fields.VALUE, on_damaged=_raise):
-        for some in batches((stored_in(area, one) for one in documents), max(embedder.batch, _AT_ONCE)):
+        for some in batches(stored_in(area, documents), max(embedder.batch, _AT_ONCE)):
             others = [one for one in some if one.model != model.name or len(one.vector) != 4 * model.dimensions]
             values = _values(scope, others)
             again = [one for one in others if isinstance(values.get(one.revision), str)]
@@ -82,7 +82,7 @@ def sweep(area: Scope) -> int:
     until = format_time(core.clock() - GRACE)
     for documents in core.pages(all_vectors(area), Fields.VALUE):
         for some in batches((one for one in documents if one.created_at <= until), _AT_ONCE):
-            vectors = {one.id: stored_in(area, one) for one in some}
+            vectors = dict(zip([one.id for one in some], stored_in(area, some), strict=True))
             ids = [f"{home}{encode_key(key)}" for key in dict.fromkeys(one.key for one in vectors.values())]
             there = {document.revision for document in core.read(ids, Fields.VALUE).values()}
             dead = [Delete(id, core.now()) for id, one in vectors.items() if one.revision not in there]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, cast, get_args
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast, get_args, overload
 
 from datastore.arguments import as_number, as_text, is_a, shown
 from datastore.backend import Document, Fields, Query
 from datastore.calls.listings import most
-from datastore.calls.planning import PlannedQuery, parse_query
+from datastore.calls.planning import PlannedQuery, compile_query, parse_query
 from datastore.calls.steps import Steps
 from datastore.deadlines import check, within
 from datastore.documents import key_of
 from datastore.errors import EmbedderError, InvalidValueError, QueryError, kind_of
 from datastore.ids import encode_key
-from datastore.memory.changes import GRACE, searchable
+from datastore.memory.changes import GRACE, Changes, is_searchable, searchable
 from datastore.memory.embedding import embedding, needed
 from datastore.memory.indexing import EXACT_UP_TO, Answer, by_index
 from datastore.memory.items import Match, Metric, Ranked
@@ -22,6 +22,13 @@ from datastore.memory.spaces import Space, spaces_of
 from datastore.memory.vectors import AREA, packed
 from datastore.scope import Scope
 from datastore.times import format_time
+
+_MANY = 1_000
+"""If no more records match a filter, they are found first."""
+_ONE_OF = 20
+"""Nor if no more than one of so many matches."""
+_TIMES = 8
+"""Of how many times as many records as should suffice are read before all that match are found after all."""
 
 
 class Asked(NamedTuple):
@@ -134,72 +141,135 @@ def explaining(scope: Scope, asked: Asked) -> Steps:
 def nearest(scope: Scope, asked: Asked, vector: bytes, name: str | None, number: int) -> list[tuple[float, Document]]:
     """Return the nearest records of a namespace with their scores, from the nearest on."""
     with within(scope.core.max_seconds):
-        area = scope.area(AREA)
-        space = spaces_of(scope.core).fresh(area)
+        area, spaces = scope.area(AREA), spaces_of(scope.core)
+        space = spaces.recent(area)
+        if space is not None and not space.others and is_searchable(space.known.model, name, len(vector) // 4):
+            try:
+                return Search(scope, space, asked, vector, number, spaces.changes(area)).found()
+            except StaleError:
+                pass
+        space = spaces.fresh(area)
         if space is None:
             return []
         searchable(space.known.model, name, len(vector) // 4)
         _check_others(scope, space)
-        if asked.filter is not None:
-            return _among(scope, space, asked, vector, number)
-        return _of_all(scope, space, asked, vector, number)
+        return Search(scope, space, asked, vector, number).found()
 
 
-def matches(found: Iterable[tuple[float, Document]]) -> list[Match]:
+def matches(found: Sequence[tuple[float, Document]]) -> list[Match]:
     """Return what the caller is given."""
-    from datastore.record import to_record  # imported here, because importing Pydantic takes long
+    from datastore.record import to_records  # imported here, because importing Pydantic takes long
 
-    made = list[Match]()
-    for score, document in found:
-        record = to_record(document)
-        text = record.value if isinstance(record.value, str) else None
-        made.append(Match(record.key, score, text, record.metadata, record))
-    return made
-
-
-def _of_all(scope: Scope, space: Space, asked: Asked, vector: bytes, number: int) -> list[tuple[float, Document]]:
-    found, core, matrix = list[tuple[float, Document]](), scope.core, space.matrix
-    until, dead = format_time(core.clock() - GRACE), list[str]()
-    for some in matrix.ranked(vector, asked.metric, number):
-        check()
-        near = [one for one in some if asked.least is None or one.score >= asked.least]
-        for one, document in zip(near, _documents(scope, near), strict=True):
-            if document is not None:
-                found.append((one.score, document))
-            elif matrix.written_at(one.place) <= until:  # its record was written long ago, if ever
-                dead.append(one.revision)
-        if len(found) >= number or len(near) < len(some):
-            break
-    if dead:
-        space.forget(dead)
-    return found[:number]
-
-
-def _documents(scope: Scope, ranked: Sequence[Ranked]) -> list[Document | None]:
-    """Return the live record of each row; ``None`` where there is none at the revision of the row."""
-    ids = [scope.prefix + encode_key(one.key) for one in ranked]
-    wanted = list(dict.fromkeys(ids))
-    documents = scope.core.tracker.with_pending(lambda: list(scope.core.read(wanted, Fields.ALL).values()))
-    by_id = {document.id: document for document in documents}
-    found = [by_id.get(id) for id in ids]
+    if not found:
+        return []
+    scores, documents = zip(*found, strict=True)
     return [
-        document if document is not None and document.revision == one.revision else None
-        for document, one in zip(found, ranked, strict=True)
+        Match(record.key, score, record.value if isinstance(record.value, str) else None, record.metadata, record)
+        for score, record in zip(scores, to_records(documents), strict=True)
     ]
 
 
-def _among(scope: Scope, space: Space, asked: Asked, vector: bytes, number: int) -> list[tuple[float, Document]]:
-    """Return the nearest of the records that match: these are found first, all of them."""
-    planned = PlannedQuery(scope, cast(Query, asked.filter), Fields.ALL)
-    documents = {document.revision: document for document in planned.documents()}
-    found = list[tuple[float, Document]]()
-    for one in space.matrix.among(documents, vector, asked.metric):
-        if len(found) == number or (asked.least is not None and one.score < asked.least):
-            break
-        document = documents[one.revision]
-        if key_of(document.id) == one.key:
-            found.append((one.score, document))
-    return found
+class StaleError(Exception):
+    """Others have added vectors since the space was compared with the list of changes."""
+
+
+class Search:
+    """One search in what is in memory of a namespace.
+
+    Args:
+        scope: That of the namespace.
+        space: Its vectors.
+        asked: What is asked for.
+        vector: What is compared with them.
+        number: How many matches are wanted.
+        changes: Given if the space may be too old: then it is asked together with the nearest records.
+    """
+
+    def __init__(
+        self, scope: Scope, space: Space, asked: Asked, vector: bytes, number: int, changes: Changes | None = None
+    ) -> None:
+        self._scope = scope
+        self._space = space
+        self._asked = asked
+        self._vector = vector
+        self._number = number
+        self._changes = changes
+        self._known = space.known  # before the matrix is looked at: it holds as much, or more
+        self._matrix = space.matrix
+        self._matches = None if asked.filter is None else compile_query(asked.filter)
+
+    def found(self) -> list[tuple[float, Document]]:
+        """Return the nearest records with their scores, from the nearest on.
+
+        Raises:
+            StaleError: If the space is too old.
+        """
+        if self._asked.filter is None:
+            return self._nearest(None)
+        # Few that match are found first, and only these compared. If many do, some of the nearest probably will: these
+        # are looked at first, as far as that takes no longer than finding all that match.
+        rows = len(self._matrix)
+        many = max(_MANY, rows // _ONE_OF)
+        planned = PlannedQuery(self._scope, self._asked.filter, Fields.KEY)
+        keys = planned.first_keys(many + 1)
+        if len(keys) > many:
+            found = self._nearest(None, most=_TIMES * self._number * rows // many)
+            if found is not None:
+                return found
+            keys = PlannedQuery(self._scope, self._asked.filter, Fields.KEY).first_keys(None)
+        return self._nearest(keys)
+
+    @overload
+    def _nearest(self, keys: Sequence[str] | None) -> list[tuple[float, Document]]: ...
+
+    @overload
+    def _nearest(self, keys: None, most: int) -> list[tuple[float, Document]] | None: ...
+
+    def _nearest(self, keys: Sequence[str] | None, most: int | None = None) -> list[tuple[float, Document]] | None:
+        """Return the nearest records that match.
+
+        Args:
+            keys: Those among which they are; ``None`` for all.
+            most: How many may be read; if they are not enough, the result is ``None``.
+        """
+        found, asked, read = list[tuple[float, Document]](), self._asked, 0
+        until, dead = format_time(self._scope.core.clock() - GRACE), list[str]()
+        for some in self._matrix.ranked(self._vector, asked.metric, self._number, keys):
+            check()
+            near = [one for one in some if asked.least is None or one.score >= asked.least]
+            read += len(near)
+            if most is not None and read > most:
+                return None
+            for one, document in zip(near, self._documents(near), strict=True):
+                if document is not None:
+                    if self._matches is None or self._matches(document):
+                        found.append((one.score, document))
+                elif self._matrix.written_at(one.place) <= until:  # its record was written long ago, if ever
+                    dead.append(one.revision)
+            if len(found) >= self._number or len(near) < len(some):
+                break
+        if self._changes is not None:  # nothing was near enough to be read
+            self._documents(())
+        if dead:
+            self._space.forget(dead)
+        return found[: self._number]
+
+    def _documents(self, ranked: Sequence[Ranked]) -> list[Document | None]:
+        """Return the live record of each row; ``None`` where there is none at the revision of the row."""
+        core, prefix, changes = self._scope.core, self._scope.prefix, self._changes
+        ids = [prefix + encode_key(one.key) for one in ranked]
+        watched = () if changes is None else changes.watched(self._known)
+        wanted = list(dict.fromkeys((*watched, *ids)))
+        documents = core.tracker.with_pending(lambda: list(core.read(wanted, Fields.ALL).values())) if wanted else ()
+        by_id = {document.id: document for document in documents}
+        if changes is not None:
+            if not changes.is_last(self._known, by_id):
+                raise StaleError
+            self._changes = None  # as of when it was called, whatever comes now
+        return [
+            document if (document := by_id.get(id)) is not None and document.revision == one.revision else None
+            for id, one in zip(ids, ranked, strict=True)
+        ]
 
 
 def _check_others(scope: Scope, space: Space) -> None:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from math import inf
 from typing import TYPE_CHECKING
 
 from datastore.backend import Fields
 from datastore.core import Core
-from datastore.errors import DamagedRecordError
-from datastore.memory.changes import Change, Changes, End, Model
+from datastore.errors import BackendUnavailableError, DamagedRecordError
+from datastore.memory.changes import SECONDS, Change, Changes, End, Model
 from datastore.memory.late import Late
 from datastore.memory.vectors import Stored, all_vectors, id_at, stored_in
+from datastore.retry import Backoff
 from datastore.scope import Scope
 
 if TYPE_CHECKING:
@@ -26,17 +28,20 @@ BYTES = 512 * 1024 * 1024
 """How much memory the vectors of all namespaces may take together: 250,000 of 384 dimensions. The namespace that was
 searched longest ago goes first. One that is larger than this alone is read for each search."""
 _AT_ONCE = 4_096  # vectors that are added at once
+_FIRST_DELAY, _LONGEST_DELAY = 0.05, 2.0  # seconds between two readings of everything
 
 
 class Space:
     """The vectors of one namespace, as of some change."""
 
-    __slots__ = ("_lock", "known", "matrix", "others")
+    __slots__ = ("_lock", "compared", "known", "matrix", "others")
 
     def __init__(self, known: Change, matrix: Matrix) -> None:
         self.known = known
         """The last change that is in it."""
         self.matrix = matrix
+        self.compared = -inf
+        """When it was compared with the whole list of changes, by the store's clock."""
         self.others: dict[str, str] = {}
         """The keys of the records, by revision, whose vectors are of another model."""
         self._lock = threading.Lock()  # held for work in memory alone
@@ -57,6 +62,12 @@ class Space:
                 self.others.pop(row.revision, None)
             if change is not None and change.number > self.known.number:
                 self.known = change._replace(revisions=())
+
+    def follow(self, change: Change) -> None:
+        """Note a change whose vectors were taken, if it comes right after what is known: nothing is between them."""
+        with self._lock:
+            if change.number == self.known.number + 1 and change.model == self.known.model:
+                self.known = change
 
     def forget(self, revisions: Sequence[str]) -> None:
         """Leave out vectors of which it is certain that they never count again."""
@@ -85,13 +96,26 @@ class Spaces:
         with self._lock:
             return self._spaces.get(area.prefix)
 
+    def recent(self, area: Scope) -> Space | None:
+        """Return what is in memory, if it was compared with the whole list of changes in the last `SECONDS`."""
+        space = self.known(area)
+        if space is None or not 0 <= area.core.clock() - space.compared < SECONDS:
+            return None
+        self._keep(area.prefix, space)
+        return space
+
     def fresh(self, area: Scope) -> Space | None:
         """Return the vectors of a namespace, as of now; ``None`` if it has none.
 
         Requests: 1; 1 more per 1,000 vectors that are new. If nothing is in memory, 2, and 1 per page of vectors.
+
+        Raises:
+            BackendUnavailableError: If what was read is too old each time: the database's listings lag behind.
         """
         changes = self.changes(area)
+        backoff = Backoff(area.core.max_seconds / 2, _FIRST_DELAY, _LONGEST_DELAY)
         while True:
+            began = area.core.clock()
             space = self.known(area)
             if space is None:
                 last = changes.last()
@@ -100,10 +124,14 @@ class Spaces:
                 space = _loaded(area, last)
             news = changes.since(space.known)
             if news is None or (news and _is_another(space.known.model, news[-1].model)):
-                self._drop(area.prefix, space)
-                continue
+                if self._drop(area.prefix, space) or backoff.wait():
+                    continue
+                raise BackendUnavailableError(
+                    f"its listings do not show what it has stored, for {area.core.max_seconds / 2:g} s; try again later"
+                ).during(f"searching namespace {area.namespace.partition(':')[2]!r}", area.core.backend.name)
             if news:
                 space.take(_read(area, space, [one for change in news for one in change.revisions]), news[-1])
+            space.compared = began
             self._keep(area.prefix, space)
             return space
 
@@ -117,10 +145,13 @@ class Spaces:
                 if left < 0:
                     del self._spaces[one]
 
-    def _drop(self, prefix: str, space: Space) -> None:
+    def _drop(self, prefix: str, space: Space) -> bool:
+        """Remove a space, and return whether it was kept: if not, it has just been read."""
         with self._lock:
-            if self._spaces.get(prefix) is space:
+            is_kept = self._spaces.get(prefix) is space
+            if is_kept:
                 del self._spaces[prefix]
+            return is_kept
 
 
 def spaces_of(core: Core) -> Spaces:
@@ -142,7 +173,7 @@ def _loaded(area: Scope, last: Change) -> Space:
     space = Space(last._replace(revisions=()), Matrix(last.model.dimensions))
     rows = list[Stored]()
     for documents in area.core.pages(all_vectors(area), Fields.VALUE, None, None, _raise):
-        rows += (stored_in(area, document) for document in documents)
+        rows += stored_in(area, documents)
         if len(rows) >= _AT_ONCE:
             space.take(rows)
             rows = []
@@ -154,7 +185,7 @@ def _read(area: Scope, space: Space, revisions: list[str]) -> list[Stored]:
     """Return the vectors that are new. One that is not there was removed since, with its record."""
     new = [revision for revision in dict.fromkeys(revisions) if revision not in space.matrix]
     found = area.core.read([id_at(area, one) for one in new], Fields.VALUE)
-    return [stored_in(area, document) for document in found.values()]
+    return stored_in(area, list(found.values()))
 
 
 def _raise(error: DamagedRecordError) -> None:

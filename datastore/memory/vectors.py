@@ -15,14 +15,16 @@ from __future__ import annotations
 import math
 import sys
 from array import array
-from base64 import b64decode, b64encode
+from base64 import b64encode
+from binascii import a2b_base64
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from datastore.arguments import as_number, elements, is_a
 from datastore.backend import Document, Put
 from datastore.documents import damaged
 from datastore.errors import InvalidValueError, kind_of
-from datastore.ids import IdRange, decode_key, encode_key, key_range
+from datastore.ids import IdRange, decode_keys, encode_key, key_range
 from datastore.scope import Moment, Scope
 
 AREA = "vectors"
@@ -138,19 +140,28 @@ def put(area: Scope, moment: Moment, stored: Stored, *, indexed: bool = False) -
     return made._replace(vector=stored.vector) if indexed else made
 
 
-def stored_in(area: Scope, document: Document) -> Stored:
-    """Return the vector in a document.
+def stored_in(area: Scope, documents: Sequence[Document]) -> list[Stored]:
+    """Return the vectors in documents.
 
     Raises:
-        DamagedRecordError: If it is none of this format.
+        DamagedRecordError: If one of them is none of this format.
     """
-    value = document.value
+    start, found = len(area.prefix), list[Stored]()
     try:
-        if value["format"] == FORMAT:
-            key, model, vector = value["key"], value["model"], b64decode(value["vector"], validate=True)
-            if isinstance(key, str) and isinstance(model, str) and len(vector) == 4 * value["dimensions"] > 0:
-                revision = decode_key(document.id[len(area.prefix) :])[len(VECTOR) :]
-                return Stored(revision, key, model, vector, document.created_at)
-    except (LookupError, TypeError, ValueError):
-        pass
-    raise damaged(document.id, "it is no vector of this format; write its record anew with memory.edit()")
+        keys = decode_keys([document.id[start:] for document in documents])
+    except ValueError:
+        if len(documents) > 1:  # one by one it shows which one it is
+            return [stored for document in documents for stored in stored_in(area, [document])]
+        keys = [""]
+    for key, document in zip(keys, documents, strict=True):
+        value = document.value
+        try:
+            if value["format"] == FORMAT and key.startswith(VECTOR):
+                vector, owner, model = a2b_base64(value["vector"], strict_mode=True), value["key"], value["model"]
+                if type(owner) is type(model) is str and len(vector) == 4 * value["dimensions"] > 0:
+                    found.append(Stored(key[len(VECTOR) :], owner, model, vector, document.created_at))
+                    continue
+        except (LookupError, TypeError, ValueError):
+            pass
+        raise damaged(document.id, "it is no vector of this format; write its record anew with memory.edit()")
+    return found

@@ -194,7 +194,7 @@ def store(scope: Scope, puts: Sequence[Put], vectors: Sequence[bytes], name: str
         indexed = is_indexed(models[0])
         write_vectors(scope, [put(area, moment, row, indexed=indexed) for row in rows])
         try:
-            changes.add(revisions, becomes)
+            added = changes.add(revisions, becomes)
             if is_indexed(models[-1]):
                 if not indexed:  # the index was declared meanwhile
                     write_vectors(scope, [put(area, moment, row, indexed=True) for row in rows])
@@ -204,6 +204,8 @@ def store(scope: Scope, puts: Sequence[Put], vectors: Sequence[bytes], name: str
             raise
         if (space := spaces.known(area)) is not None:
             space.take(rows)
+            for change in added:
+                space.follow(change)
         outcomes = core.write(puts)
         refused = [one.revision for one, outcome in zip(puts, outcomes, strict=True) if _is_refused(outcome)]
         if refused:
@@ -247,7 +249,7 @@ def _old(scope: Scope, document: Document) -> Stored | None:
     """Return the vector that a record has."""
     area = scope.area(AREA)
     found = scope.core.read_one(id_at(area, document.revision), Fields.VALUE)
-    return None if found is None else stored_in(area, found)
+    return None if found is None else stored_in(area, [found])[0]
 
 
 def _replaced(scope: Scope, put: Put, vector: bytes | None, model: str | None) -> Outcome:

@@ -414,7 +414,7 @@ def test_blobs(agent, wire):
 
 
 def test_memory(agent, wire):
-    """A search asks for what is new, and for what it returns."""
+    """A search asks for what it returns, and with it whether that is all."""
 
     def asked(call):
         wire.requests.clear()
@@ -423,10 +423,10 @@ def test_memory(agent, wire):
 
     assert {name: asked(call) for name, call in memories.calls_of(agent).items()} == {
         "add": ["UpdateItem", "PutItem", "PutItem"],
-        "search": ["Query", "BatchGetItem"],
-        "search again": ["Query", "BatchGetItem"],
+        "search": ["BatchGetItem"],
+        "search again": ["BatchGetItem"],
         "add 20": ["TransactWriteItems", "PutItem", "PutItem", "TransactWriteItems"],
-        "search with a filter": ["Query", "BatchGetItem"],
+        "search with a filter": ["BatchGetItem", "BatchGetItem"],
         "edit of the vector": ["GetItem", "UpdateItem", "PutItem", "UpdateItem", "DeleteItem"],
         "edit of metadata": ["GetItem", "GetItem", "UpdateItem", "PutItem", "UpdateItem", "DeleteItem"],
         "get": ["GetItem"],

@@ -477,7 +477,7 @@ def test_blobs(agent, recorder):
 
 
 def test_memory(agent, recorder):
-    """A search asks for what is new, and for what it returns."""
+    """A search asks for what it returns, and with it whether that is all."""
 
     def asked(call):
         recorder.clear()
@@ -486,10 +486,10 @@ def test_memory(agent, recorder):
 
     assert {name: asked(call) for name, call in memories.calls_of(agent).items()} == {
         "add": ["Commit", "Commit", "Commit"],
-        "search": ["RunQuery", "BatchGetDocuments"],
-        "search again": ["RunQuery", "BatchGetDocuments"],
+        "search": ["BatchGetDocuments"],
+        "search again": ["BatchGetDocuments"],
         "add 20": ["BatchWrite", "Commit", "Commit", "BatchWrite"],
-        "search with a filter": ["RunQuery", "BatchGetDocuments"],
+        "search with a filter": ["BatchGetDocuments", "BatchGetDocuments"],
         "edit of the vector": ["BatchGetDocuments", "Commit", "Commit", "Commit", "Commit"],
         "edit of metadata": ["BatchGetDocuments", "BatchGetDocuments", "Commit", "Commit", "Commit", "Commit"],
         "get": ["BatchGetDocuments"],

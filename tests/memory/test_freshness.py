@@ -1,5 +1,7 @@
 """What is in memory is what is stored: by a request that costs the same however much there is."""
 
+import itertools
+import math
 import os
 import random
 import subprocess
@@ -9,10 +11,10 @@ import threading
 import pytest
 
 import datastore
-from datastore import DataStore, Embedder
+from datastore import DataStore, Embedder, Item
 from datastore.conformance.clock import Clock
 from datastore.conformance.faults import Wrapped, backend_of
-from datastore.memory import changes, spaces
+from datastore.memory import changes, searching, spaces
 from datastore.memory.matrix import _ROWS, Matrix
 from datastore.memory.vectors import Stored, packed
 
@@ -69,24 +71,31 @@ def keys(found):
     return [match.key for match in found]
 
 
-def test_a_search_asks_for_what_is_new_and_for_what_it_returns(opened):
+def test_a_search_asks_for_what_is_new_and_for_what_it_returns(opened, clock):
     (mine, asked), (theirs, _) = opened(), opened()
     mine.add_many({f"k{number}": "x" for number in range(300)}, vectors=[UP] * 300)
     assert len(mine.search(RIGHT, 5)) == 5
     asked.asked.clear()
     for _ in range(2):
         assert len(mine.search(RIGHT, 5)) == 5
-        assert asked.asked == ["scan 1", "read 5"], "the last change that is known, which is an empty one"
+        assert asked.asked == ["read 7"], "the last change that is known, the next one, and the records"
         asked.asked.clear()
+    assert mine.search(RIGHT, min_score=0.5) == []
+    assert asked.asked == ["read 2"], "whether there are others that are nearer is asked all the same"
+    asked.asked.clear()
+    clock.advance(changes.SECONDS)
+    assert len(mine.search(RIGHT, 5)) == 5
+    assert asked.asked == ["scan 1", "read 5"], "the list from the last change that is known on, which is an empty one"
+    asked.asked.clear()
     theirs.add("x", key="new", vector=RIGHT)
     assert keys(mine.search(RIGHT, 1)) == ["new"]
-    assert asked.asked == ["scan 2", "read 1", "read 1"]
+    assert asked.asked == ["read 3", "scan 2", "read 1", "read 1"]
     asked.asked.clear()
     mine.add("x", key="mine", vector=RIGHT)
     assert asked.asked == ["write 1", "write 1", "write 1"]
     asked.asked.clear()
     assert keys(mine.search(RIGHT, 2)) == ["mine", "new"]
-    assert asked.asked == ["scan 2", "read 2"], "its own vectors are not read again"
+    assert asked.asked == ["read 4"], "its own change is known, and its own vectors are not read again"
 
 
 def test_the_end_of_the_list_is_looked_for_after_some_seconds(opened, clock):
@@ -125,6 +134,49 @@ def test_what_was_cut_off_is_found_all_the_same(opened, clock, monkeypatch):
     assert keys(mine.search(RIGHT, 100)) == [f"k{number:02}" for number in range(30)]
 
 
+def test_listings_that_lag_behind_for_good_cost_a_bounded_number_of_requests(opened):
+    """What was read is too old each time: it is read again at growing intervals, until the time of the call is over."""
+    mine, asked = opened(max_seconds=0.5)
+    mine.add("x", vector=RIGHT)
+    stored = asked.inner.scan(datastore.backend.IdRange("", "~"), 0, 1_000).documents
+    last = max(one.id for one in stored if "vectors" in one.id)
+    is_shown = itertools.cycle([True, False])  # to who looks for the last one, and not to who looks for what follows
+    asked.hidden = lambda one: one == last and not next(is_shown)
+    with pytest.raises((datastore.BackendUnavailableError, datastore.DeadlineExceededError)):
+        mine.search(RIGHT)
+    assert len(asked.asked) < 60
+
+
+@pytest.mark.parametrize("number", [1, 7, 40])
+@pytest.mark.parametrize(
+    "filter",
+    [{"part": 3}, {"part": {"$lt": 5}}, {"far": True}, {"part": {"$gte": 0}}, {"part": 99}, {"part": {"$mod": [2, 1]}}],
+    ids=["few", "half", "the farthest", "all", "none", "what no index decides"],
+)
+@pytest.mark.parametrize("url", ["memory://", "sqlite://:memory:"])
+def test_whichever_is_looked_at_first_the_answer_is_the_same(monkeypatch, url, number, filter):
+    """The nearest, or those that match: what costs less is done, and done otherwise if it was not enough."""
+    monkeypatch.setattr(searching, "_MANY", 20)
+    monkeypatch.setattr(searching, "_ONE_OF", 1_000)
+    chance = random.Random(number)
+    with datastore.connect(url) as store:
+        agent = store.agent("ann", "a")
+        vectors = {f"k{n:03}": [chance.uniform(-1, 1), chance.uniform(-1, 1)] for n in range(300)}
+        by_score = sorted(vectors, key=lambda key: -vectors[key][0] / math.hypot(*vectors[key]))
+        items = [Item(key, {"part": n % 10, "far": n > 250}) for n, key in enumerate(by_score)]
+        agent.memory.add_many(items, vectors=[vectors[key] for key in by_score])
+        if url.startswith("sqlite"):
+            store.ensure_index(["part"])
+        agent.memory.search(RIGHT)
+        matching = set(agent.find(filter))
+        for _ in range(2):
+            expected = [key for key in by_score if key in matching][:number]
+            assert keys(agent.memory.search(RIGHT, number, filter=filter)) == expected
+            nearest = by_score.pop(0)
+            agent.memory.edit(nearest, vector=[-1.0, 0.0])  # its old vector is the nearest, and does not count
+            by_score.append(nearest)
+
+
 def test_vectors_of_records_that_went_long_ago_are_looked_at_once(opened, clock):
     mine, asked = opened()
     agent = mine.add_many({f"k{number}": "x" for number in range(10)}, vectors=[RIGHT] * 10)
@@ -135,7 +187,7 @@ def test_vectors_of_records_that_went_long_ago_are_looked_at_once(opened, clock)
     assert keys(mine.search(RIGHT, 1)) == ["k9"]
     asked.asked.clear()
     assert keys(mine.search(RIGHT, 1)) == ["k9"]
-    assert asked.asked == ["scan 1", "read 1"]
+    assert asked.asked == ["read 3"]
 
 
 def test_memory_is_bounded_over_all_namespaces(opened, monkeypatch):
@@ -179,7 +231,11 @@ def test_a_matrix_grows_without_being_copied():
     whole = [one for some in matrix.ranked(query, "cosine", 7) for one in some]
     assert len(whole) == len(rows)
     assert whole == sorted(whole, key=lambda one: (-one.score, one.key))
-    assert whole == matrix.among([row.revision for row in rows], query, "cosine")
+    for some in (rows, rows[::2], rows[:9]):
+        wanted = [row.key for row in some]
+        assert [one for part in matrix.ranked(query, "cosine", 7, wanted) for one in part] == [
+            one for one in whole if one.key in set(wanted)
+        ]
     gone = {row.revision for row in rows[: 2 * _ROWS]}
     matrix.forget(gone)
     assert [one[:3] for some in matrix.ranked(query, "cosine", 7) for one in some] == [
