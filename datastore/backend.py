@@ -132,6 +132,9 @@ class Put(NamedTuple):
     """The lease under which it writes (`datastore.fences`). If the document, live or expired, remembers a higher number
     of that lease, nothing is written, and the outcome has the error `datastore.fences.lease_lost`. Otherwise it
     remembers this one (`datastore.fences.fences_after`). Any other write leaves what is remembered as it is."""
+    vector: bytes | None = None
+    """A vector of float32, little-endian, by which `Backend.nearest` is to find the document; the value has it, too.
+    Only adapters that have that method look at it."""
     content: bytes | None = None
     """Bytes that belong to the value, an object: what is read of it has them in base64 as the member ``data``. Only for
     adapters that declare ``Capabilities.content``; `datastore.contents` says the same for all others."""
@@ -340,6 +343,8 @@ Ability: TypeAlias = Literal[
     "forget",
     "find",
     "ensure_index",
+    "nearest",
+    "ensure_vectors",
     "purge",
     "all_documents",
     "restore",
@@ -385,6 +390,8 @@ class Capabilities:
     content: bool = False
     """The database holds bytes as they are: a write may have a `Put.content`, and `Backend.read` takes
     `Fields.CONTENT`. Others hold them in base64, as text within the value."""
+    nearest_at_once: int = 0
+    """The most ids that one `Backend.nearest` returns."""
     tenant_databases: bool = False
     """``isolation="database"`` gives each tenant a database of its own (`datastore.tenants`)."""
     abilities: frozenset[Ability] = frozenset()
@@ -552,6 +559,32 @@ class Backend(ABC):
         The namespace is encoded as in ids; ``None`` means all. Returns when the index can be used.
         """
         self._unsupported("declaring an index")
+
+    def nearest(self, range: IdRange, vector: bytes, number: int, metric: str) -> list[str] | None:
+        """Return the ids of the documents of a range whose `Put.vector` is nearest, or ``None`` if no index can say it.
+
+        This may be approximate, and what was written in the last minute may be missing. The store reads the documents
+        and compares them itself.
+
+        Args:
+            range: The vectors of one namespace.
+            vector: As `Put.vector`.
+            number: The most ids, up to ``capabilities.nearest_at_once``. Fewer are returned only if there are no more.
+            metric: One of `datastore.memory.items.Metric`.
+        """
+        self._unsupported("searching vectors")
+
+    def ensure_vectors(self, range: IdRange, dimensions: int) -> str:
+        """Create the index that `nearest` needs for vectors of so many dimensions, unless it is there; return its name.
+
+        The range is that of a namespace, or everything: in one database an index is for all of them. Returns when the
+        index can be used.
+
+        Raises:
+            UnsupportedError: If there can be none of so many dimensions, or the client or the table is of a kind that
+                has none.
+        """
+        self._unsupported("an index of vectors")
 
     def purge(self, at: str, range: IdRange = EVERYTHING) -> int:
         """Remove every document of a range that is expired at ``at``, and return how many there were.

@@ -9,7 +9,7 @@ from datastore.backend import Ability, Access, Backend, Document, DocumentPage, 
 from datastore.errors import PermissionDeniedError
 
 _CHANGING: frozenset[Ability] = frozenset(
-    {"clear", "forget", "ensure_index", "purge", "restore", "drop_tenant", "drop"}
+    {"clear", "forget", "ensure_index", "ensure_vectors", "purge", "restore", "drop_tenant", "drop"}
 )
 """The optional methods that write."""
 _PASSED_ON = ("read", "scan", "plan", "document_count", "examine", "before_fork", "after_fork")

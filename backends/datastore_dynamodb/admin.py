@@ -10,6 +10,7 @@ from datastore.errors import DataStoreError
 from datastore_dynamodb.client import Connection
 from datastore_dynamodb.schema import TTL
 from datastore_dynamodb.table import described
+from datastore_dynamodb.vectors import examine_vectors
 
 _MOST_SKEW = 5.0  # seconds; expiry and the order of changes depend on the writers' clocks
 _TTL_REMEDY = f"turn it on for the attribute {TTL} (aws dynamodb update-time-to-live)"
@@ -29,6 +30,7 @@ def examine(connection: Connection, now: float) -> list[Diagnostic]:
     return [
         Diagnostic(status in ("ACTIVE", "UPDATING"), f"the table {connection.settings.table} is {status.lower()}"),
         Diagnostic(True, "it is paid per request" if billing == "PAY_PER_REQUEST" else f"it has {units}"),
+        examine_vectors(connection, table),
         _clock(answer, now),
         _expiry(connection),
         _recovery(connection),

@@ -42,6 +42,8 @@ _MEMBERS: Mapping[str, tuple[tuple[str, type], ...]] = {
     "describe_continuous_backups": (("ContinuousBackupsDescription", dict),),
     "update_continuous_backups": (("ContinuousBackupsDescription", dict),),
     "list_tables": (("TableNames", list),),
+    "search_vectors": (("SearchResults", list),),
+    "update_table": _TABLE,
 }
 """The members that an answer must have, by operation; the answers to all others may be empty."""
 _LISTINGS = ("query", "scan")

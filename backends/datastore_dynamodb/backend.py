@@ -24,7 +24,7 @@ from datastore.backend import (
     Write,
 )
 from datastore.ids import SYSTEM
-from datastore_dynamodb import queries
+from datastore_dynamodb import queries, vectors
 from datastore_dynamodb.admin import examine, item_count
 from datastore_dynamodb.batches import Threads
 from datastore_dynamodb.client import Connection
@@ -55,6 +55,7 @@ class DynamoBackend(Backend):
         max_pending=10_000,
         reads_worth_a_write=100,
         content=True,
+        nearest_at_once=vectors.MOST,
         tenant_databases=True,
     )
 
@@ -115,6 +116,20 @@ class DynamoBackend(Backend):
         Requests: 1 per 1 MB of what the range holds, or 1 per as many records as are asked for, but at least 100.
         """
         return self._reader.find(range, plan.native, fields, limit, after, reverse=reverse)
+
+    def nearest(self, range: IdRange, vector: bytes, number: int, metric: str) -> list[str] | None:
+        """See `Backend.nearest`.
+
+        Requests: 1.
+        """
+        return vectors.nearest(self._connection, range, vector, number, metric)
+
+    def ensure_vectors(self, range: IdRange, dimensions: int) -> str:
+        """See `Backend.ensure_vectors`.
+
+        Requests: 1; more while the index is built.
+        """
+        return vectors.ensure_vectors(self._connection, dimensions)
 
     def users(self, limit: int, after: str | None = None, *, beside: bool = False) -> list[str]:
         """See `Backend.users`. The order is that of the users' hashes.

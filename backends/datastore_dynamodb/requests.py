@@ -31,6 +31,7 @@ from datastore_dynamodb.items import (
 )
 from datastore_dynamodb.marks import COUNTS, WRITES, first, operands, remembering, unknown
 from datastore_dynamodb.schema import TTL
+from datastore_dynamodb.vectors import vector_attributes
 
 _AT_REVISION = "revision = :seen"
 _SAME_PARTS = "valueParts = :parts"
@@ -193,12 +194,17 @@ def _touching(touch: Touch, change: Change, condition: str, values: Attributes) 
     return Request("update_item", parameters)
 
 
+def _written(write: Put | Restore, value: Encoded) -> Attributes:
+    """Return the attributes that every write of a document sets."""
+    return changing(write, value) | vector_attributes(write)
+
+
 def _put(write: Put | Restore, change: Change, value: Encoded, condition: str, values: Attributes) -> Request:
     """Write a whole item in place of what is there."""
     item = {**key_of(write.id), **identifying(write)}
     if isinstance(write, Put):
         item |= creating(write)
-    item |= changing(write, value)
+    item |= _written(write, value)
     item |= expiring(_expiry(write))
     item |= encode_metadata(_metadata(write, change) or {})
     item |= first(WRITES, change.marks)
@@ -209,7 +215,7 @@ def _put(write: Put | Restore, change: Change, value: Encoded, condition: str, v
 
 def _update(write: Put | Restore, change: Change, value: Encoded, condition: str, values: Attributes) -> Request:
     """Change an item that does not have the write's mark, or create one if it is not known whether there is one."""
-    sets = changing(write, value)
+    sets = _written(write, value)
     new: Attributes = {}
     gone: tuple[str, ...] = ()
     expiry = expiring(_expiry(write))

@@ -46,6 +46,7 @@ _TRANSACTION_BYTES = 3_500_000
 """A transaction takes 4 MB ("Amazon DynamoDB Transactions: how it works")."""
 _SMALL = 4_000
 """Characters of JSON, which take four bytes each at most, and natively twice that. A hundred fit into a transaction."""
+_FLOAT = 24  # bytes that a number of a vector takes, and more than that
 _BESIDE_VALUE = 3_000  # bytes that ids and names may take besides the value
 _TRANSACT = {"put_item": "Put", "update_item": "Update", "delete_item": "Delete"}
 _SHOW_FOUND = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
@@ -281,16 +282,17 @@ class Items(Primitives):
         if not isinstance(write, Put | Restore):
             return True
         metadata = write.metadata if isinstance(write, Put) else write.document.metadata
-        if isinstance(write, Put) and write.content is not None:
+        if isinstance(write, Put) and (write.content or write.vector) is not None:
             return False
         return len(write.json) <= _SMALL and not metadata and not change.metadata
 
     def _size(self, change: Change) -> int:
         """Return an upper estimate of the bytes that a change takes in a transaction."""
-        value = self._values.get(change.id)
+        value, write = self._values.get(change.id), change.write
         if value is None:
             return _BESIDE_VALUE
-        return size_of(value.attribute) + len(change.metadata or "") * 2 + _BESIDE_VALUE
+        vector = len(write.vector or b"") * _FLOAT // 4 if isinstance(write, Put) else 0
+        return size_of(value.attribute) + vector + len(change.metadata or "") * 2 + _BESIDE_VALUE
 
     def _transact(self, changes: Sequence[Change]) -> dict[str, Result]:
         """Make changes in one transaction, and return the results of those that need not be tried one by one."""

@@ -10,6 +10,7 @@ import google.auth.exceptions
 from datastore.administration import Diagnostic
 from datastore_firestore.client import Connection, Settings
 from datastore_firestore.indexes import admin_client
+from datastore_firestore.vectors import examine_vectors
 
 _MOST_SKEW = 5.0  # seconds; expiry and the order of changes depend on the writers' clocks
 _NO_ONE = "0"  # an id that no record has
@@ -18,7 +19,7 @@ _NO_ONE = "0"  # an id that no record has
 def examine(connection: Connection, settings: Settings, now: float) -> list[Diagnostic]:
     """See `Backend.examine`.
 
-    Requests: 1, and 2 of the administration API, which the emulator does not have.
+    Requests: 1, and 3 of the administration API, which the emulator does not have.
     """
     where = "the emulator" if settings.emulator else "Firestore"
     findings = [
@@ -31,7 +32,7 @@ def examine(connection: Connection, settings: Settings, now: float) -> list[Diag
             Diagnostic(True, "the emulator keeps everything in memory and has no TTL and no quotas"),
         ]
     client = admin_client(settings)
-    return [*findings, _database(client, settings), _expiry(client, settings)]
+    return [*findings, _database(client, settings), _expiry(client, settings), examine_vectors(client, settings)]
 
 
 def _clock(connection: Connection, settings: Settings, now: float) -> Diagnostic:

@@ -27,6 +27,7 @@ from datastore.backend import (
 )
 from datastore.ids import EVERYTHING
 from datastore.queries.tree import Path
+from datastore_firestore import vectors
 from datastore_firestore.admin import examine
 from datastore_firestore.client import Connection, Settings
 from datastore_firestore.failures import NAME
@@ -57,6 +58,7 @@ class FirestoreBackend(Backend):
         max_pending=10_000,
         reads_worth_a_write=100,
         content=True,
+        nearest_at_once=vectors.MOST,
         tenant_databases=True,
     )
 
@@ -137,6 +139,20 @@ class FirestoreBackend(Backend):
         """See `Backend.ensure_index`."""
         return self._indexes.ensure(self._reader, fields, encoded_namespace)
 
+    def nearest(self, range: IdRange, vector: bytes, number: int, metric: str) -> list[str] | None:
+        """See `Backend.nearest`.
+
+        Requests: 1.
+        """
+        return vectors.nearest(self._settings, self._reader, range, vector, number, metric)
+
+    def ensure_vectors(self, range: IdRange, dimensions: int) -> str:
+        """See `Backend.ensure_vectors`.
+
+        Requests: 1; more while the index is built.
+        """
+        return vectors.ensure_vectors(self._settings, self._reader, range, dimensions)
+
     def purge(self, at: str, range: IdRange = EVERYTHING) -> int:
         """See `Backend.purge`. A TTL policy does the same by itself.
 
@@ -176,7 +192,7 @@ class FirestoreBackend(Backend):
     def examine(self, now: float) -> list[Diagnostic]:
         """See `Backend.examine`.
 
-        Requests: 1, and 2 of the administration API, which the emulator does not have.
+        Requests: 1, and 3 of the administration API, which the emulator does not have.
         """
         return examine(self._connection, self._settings, now)
 

@@ -17,6 +17,8 @@ The fields have the names of the record's fields. There are also:
 
 from __future__ import annotations
 
+import sys
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,6 +57,9 @@ KEY = (ID, "createdAt", "revision", "expiresAt", "lastAccessedAt", "accessCount"
 _WITH_VALUE = (*KEY, "value", "valueJson", "content")
 MASKS: Sequence[Sequence[str] | None] = (KEY, _WITH_VALUE, None, _WITH_VALUE)
 """The fields to ask for, by `Fields`."""
+MOST_DIMENSIONS = 2_048
+"""The most dimensions of a vector for an index (Firestore, Search with vector embeddings)."""
+
 KEY_AND_METADATA = (*KEY, "metadata", "metadataJson")
 
 _CHANGED = (
@@ -207,6 +212,8 @@ def update(name: str, put: Put, after: Known, metadata: str | None) -> Message:
     write.update.name = name
     write.update_mask.field_paths.extend(_CHANGED)
     _set_changed(write.update.fields, put, after.writes, len(name))
+    if put.vector is not None and len(put.vector) <= 4 * MOST_DIMENSIONS:
+        write.update_mask.field_paths.append(vector_field(put.vector))
     if not put.keep_expiry:
         write.update_mask.field_paths.extend(_EXPIRY)
         _set_expiry(write.update.fields, put.expires_at)
@@ -293,6 +300,25 @@ def _set_changed(fields: Any, put: Put, writes: str, name_bytes: int) -> None:
     set_time(fields["updatedAt"], put.at)
     fields["updatedByAgent"].string_value = put.agent
     _set_value(fields, put, name_bytes)
+    if put.vector is not None and len(put.vector) <= 4 * MOST_DIMENSIONS:
+        fill_vector(fields[vector_field(put.vector)], put.vector)
+
+
+def vector_field(vector: bytes) -> str:
+    """Return the name of the field of vectors of as many dimensions."""
+    return f"vector{len(vector) // 4}"
+
+
+def fill_vector(value: Message, vector: bytes) -> None:
+    """Make a value a vector."""
+    numbers = array("f", vector)
+    if sys.byteorder == "big":  # pragma: no cover - no such machine runs the tests
+        numbers.byteswap()
+    fields = value.map_value.fields
+    fields["__type__"].string_value = "__vector__"
+    values = fields["value"].array_value.values
+    for number in numbers:
+        values.add().double_value = number
 
 
 def _set_expiry(fields: Any, expires_at: str | None) -> None:

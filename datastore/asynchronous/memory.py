@@ -7,7 +7,18 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from datastore.asynchronous.bound import Hidden, Records, Walk, hide, inside_of, reads, twin_of, walked, writes
+from datastore.asynchronous.bound import (
+    Hidden,
+    Records,
+    Walk,
+    hide,
+    inside_of,
+    reads,
+    twin_of,
+    walked,
+    writes,
+    writes_long,
+)
 from datastore.calls.batches import Item
 from datastore.calls.steps import Steps
 from datastore.memory import Embedder, Match, Memory, MemoryItem
@@ -23,7 +34,7 @@ from datastore.memory.calls import (
 from datastore.memory.catching_up import catching_up
 from datastore.memory.items import Metric
 from datastore.memory.reembedding import reembedding
-from datastore.memory.searching import Asked, asked
+from datastore.memory.searching import Asked, asked, explaining
 from datastore.memory.writing import editing
 from datastore.scope import OfOneProcess, Scope, scope_of
 
@@ -102,8 +113,9 @@ class AsyncMemory(Hidden, OfOneProcess):
         min_score: float | None = None,
         metric: Metric = "cosine",
         keywords: bool = False,
+        exact: bool = True,
     ) -> list[Match]:
-        what = _asked(self, text_or_vector, n, filter, meta, min_score, metric, keywords)
+        what = _asked(self, text_or_vector, n, filter, meta, min_score, metric, keywords, exact)
         return cast(list[Match], await _walked(self, searching_one, what))
 
     async def search_across(
@@ -117,9 +129,28 @@ class AsyncMemory(Hidden, OfOneProcess):
         min_score: float | None = None,
         metric: Metric = "cosine",
         keywords: bool = False,
+        exact: bool = True,
     ) -> list[Match]:
-        what = _asked(self, text_or_vector, n, filter, meta, min_score, metric, keywords)
+        what = _asked(self, text_or_vector, n, filter, meta, min_score, metric, keywords, exact)
         return cast(list[Match], await _walked(self, searching_across, namespaces, what))
+
+    async def explain(
+        self,
+        text_or_vector: str | Vector,
+        n: int = 10,
+        *,
+        filter: Mapping[str, Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        min_score: float | None = None,
+        metric: Metric = "cosine",
+        keywords: bool = False,
+        exact: bool = True,
+    ) -> dict[str, Any]:
+        what = _asked(self, text_or_vector, n, filter, meta, min_score, metric, keywords, exact)
+        return cast(dict[str, Any], await _walked(self, explaining, what))
+
+    async def ensure_index(self, progress: Callable[[int, int], object] | None = None) -> str:
+        return await writes_long(self, Memory.ensure_index, progress)
 
     async def reembed(self, progress: Callable[[int, int], object] | None = None) -> int:
         return cast(int, await _walked(self, reembedding, check_progress(progress)))

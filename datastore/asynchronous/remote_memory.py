@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from datastore.asynchronous.bound import reads_long, writes_long
+from datastore.asynchronous.bound import reads_long, writes, writes_long
 from datastore.asynchronous.memory import AsyncMemory
 from datastore.remote.memory import ServedMemory
 from datastore.wire.calls import CALLS, IN_STEPS
@@ -16,6 +16,10 @@ class AsyncServedMemory(AsyncMemory):
     """An `AsyncMemory` whose calls a server makes."""
 
     __slots__ = ()
+
+    async def ensure_index(self, progress: Callable[[int, int], object] | None = None) -> str:
+        """See `ServedMemory.ensure_index`."""
+        return await writes(self, ServedMemory.ensure_index, progress)
 
 
 def _made_there(name: str) -> Callable[..., Any]:

@@ -16,9 +16,10 @@ from datastore.ids import encode_key, key_range, new_key
 from datastore.memory.catching_up import catching_up
 from datastore.memory.embedding import Embedder
 from datastore.memory.fusing import place_of
+from datastore.memory.indexing import declaring
 from datastore.memory.items import Match, MemoryItem, Metric
 from datastore.memory.reembedding import reembedding
-from datastore.memory.searching import Asked, asked, matches, searching
+from datastore.memory.searching import Asked, asked, explaining, matches, searching
 from datastore.memory.writing import adding, editing, entries, entry, remove
 from datastore.scope import Bound, OfOneProcess, Scope, Stream, bind, scope_of
 
@@ -185,11 +186,13 @@ class Memory(Bound, OfOneProcess):
         min_score: float | None = None,
         metric: Metric = "cosine",
         keywords: bool = False,
+        exact: bool = True,
     ) -> list[Match]:
         """Return the records whose vectors are nearest, and count an access for each.
 
         The search is exact: every record with a vector that is there when it is called, and matches, is compared,
-        also those that other processes have written. Equal scores are in the order of keys.
+        also those that other processes have written. Equal scores are in the order of keys. With ``exact=False`` the
+        index of the database may choose which are compared; `explain` says whether it does.
 
         Args:
             text_or_vector: A text, which the host's embedder makes a vector of, or a vector.
@@ -203,6 +206,9 @@ class Memory(Bound, OfOneProcess):
             keywords: Whether the words of the text count as well as its meaning, because names and numbers are found by
                 their words: of the nearest records and of those that have most of the words, the 50 first of each
                 (or ``n``) are fused by their ranks. The score is then that of the ranks, up to 2/61.
+            exact: Whether every record must be compared. If not, the index is used that `ensure_index` has declared,
+                which may miss some; without one, or where it cannot answer, the search is exact all the same. With
+                ``keywords`` it always is, because the words of every record count.
 
         Returns:
             The matches, from the nearest on.
@@ -215,11 +221,12 @@ class Memory(Bound, OfOneProcess):
 
         Requests: 1, which reads the records; 1 more if the namespace was not searched in the last 5 seconds; 2 or 3
         more if others have added vectors since; and those of ``find`` if there is a filter. The first search also reads
-        all vectors, page by page.
-        With ``keywords`` up to 100 records or more are read, and the texts of new vectors once.
+        all vectors, page by page. With ``keywords`` up to 100 records or more are read, and the texts of new vectors
+        once. With an index 4, and 2 more if most of what it finds are vectors of records that are gone; it reads no
+        other vectors.
         """
         scope = scope_of(self)
-        what = asked(scope, text_or_vector, n, filter, meta, min_score, metric, keywords)
+        what = asked(scope, text_or_vector, n, filter, meta, min_score, metric, keywords, exact)
         return follow(searching_one(scope, what), embedder_of(scope))  # type: ignore[no-any-return]
 
     def search_across(
@@ -233,6 +240,7 @@ class Memory(Bound, OfOneProcess):
         min_score: float | None = None,
         metric: Metric = "cosine",
         keywords: bool = False,
+        exact: bool = True,
     ) -> list[Match]:
         """Return the nearest records of several namespaces, and count an access for each.
 
@@ -249,6 +257,7 @@ class Memory(Bound, OfOneProcess):
             min_score: As `search`; it goes before guaranteed places.
             metric: As `search`.
             keywords: As `search`, with the ranks of all namespaces together.
+            exact: As `search`.
 
         Returns:
             The matches, from the nearest on; ``record.namespace`` says where each is.
@@ -261,8 +270,71 @@ class Memory(Bound, OfOneProcess):
         Requests: those of `search` for each namespace.
         """
         scope = scope_of(self)
-        what = asked(scope, text_or_vector, n, filter, meta, min_score, metric, keywords)
+        what = asked(scope, text_or_vector, n, filter, meta, min_score, metric, keywords, exact)
         return follow(searching_across(scope, namespaces, what), embedder_of(scope))  # type: ignore[no-any-return]
+
+    def explain(
+        self,
+        text_or_vector: str | Vector,
+        n: int = 10,
+        *,
+        filter: Mapping[str, Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        min_score: float | None = None,
+        metric: Metric = "cosine",
+        keywords: bool = False,
+        exact: bool = True,
+    ) -> dict[str, Any]:
+        """Search, and return how that was done and not what was found. No access is counted.
+
+        Args:
+            text_or_vector: As `search`.
+            n: As `search`.
+            filter: As `search`.
+            meta: As `search`.
+            min_score: As `search`.
+            metric: As `search`.
+            keywords: As `search`.
+            exact: As `search`.
+
+        Returns:
+            ``exact``: whether every record was compared; ``why_exact``, if so; ``vectors_compared`` here, which are
+            those of all records, matching or not, or what the index has found; ``many``: whether these are more than
+            100,000, beyond which an index is worth it; ``records_returned``; ``backend``.
+
+        Raises:
+            EmbedderError, InvalidValueError, QueryError, ConfigurationError: As `search`.
+
+        Requests: those of `search`; 1 more if it is exact.
+        """
+        scope = scope_of(self)
+        what = asked(scope, text_or_vector, n, filter, meta, min_score, metric, keywords, exact)
+        return follow(explaining(scope, what), embedder_of(scope))  # type: ignore[no-any-return]
+
+    def ensure_index(self, progress: Callable[[int, int], object] | None = None) -> str:
+        """Declare the database's own index of vectors for the namespace, for searches with ``exact=False``.
+
+        Call it at every start: where it is declared already, nothing happens. Otherwise the index is created if it is
+        missing, and every vector is written once more, for the index; from then on each is written so. If that is
+        interrupted, or vectors are moved into the namespace or made anew, call it again.
+
+        Args:
+            progress: Called with how many vectors have been written, and how many there are.
+
+        Returns:
+            The name of the index.
+
+        Raises:
+            UnsupportedError: If this database has none, or none of so many dimensions; or in a sandbox, because an
+                index costs what the host pays.
+            PermissionDeniedError: If the index is missing, and may not be created with these credentials.
+            ConflictError: If others have declared it, moved vectors, or made them anew at the same time.
+            ConfigurationError: If there are no vectors yet, and the host has given no embedder.
+
+        Requests: 2 if it is declared. Otherwise 2, 1 per page of vectors, twice, and for each 100 of them those that
+        write as many; for as long as the database takes to build the index.
+        """
+        return declaring(scope_of(self), check_progress(progress))
 
     def reembed(self, progress: Callable[[int, int], object] | None = None) -> int:
         """Make the vectors of the namespace anew with the embedder that the store has now.

@@ -46,6 +46,9 @@ _REMEMBERED = 1_000  # namespaces of which a store remembers the end of the list
 _FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds; a competitor is done after one round trip
 
 
+READY = "ready"
+
+
 class Model(NamedTuple):
     """What made the vectors of a namespace."""
 
@@ -54,6 +57,9 @@ class Model(NamedTuple):
     dimensions: int
     complete: bool = True
     """``False`` while they are being made anew (`datastore.memory.Memory.reembed`)."""
+    native: str = ""
+    """`READY` if every vector is written for the index of the database, too; empty if none needs to be; anything else
+    while those that were there before are (`datastore.memory.indexing`)."""
 
 
 class Change(NamedTuple):
@@ -172,7 +178,7 @@ class Changes:
         """Say that there are vectors that no change names, if there is a list. Requests: 1, or 2."""
         last = self.last()
         if last is not None:
-            self._add((), lambda known: known or last.model, reload=True)
+            self._add((), lambda known: (known or last.model)._replace(native=""), reload=True)
 
     def _add(self, revisions: Sequence[str], model: Callable[[Model | None], Model], *, reload: bool = False) -> Change:
         core, backoff = self._core, Backoff(self._core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
@@ -184,13 +190,17 @@ class Changes:
             began = core.clock()
             becomes = model(None if last is None else last.model)
             number = 1 if last is None else last.number + 1
-            value = {
-                "format": FORMAT,
-                "model": becomes.name,
-                "dimensions": becomes.dimensions,
-                "complete": becomes.complete,
-                "revisions": list(revisions),
-            } | ({"reload": True} if reload else {})
+            value = (
+                {
+                    "format": FORMAT,
+                    "model": becomes.name,
+                    "dimensions": becomes.dimensions,
+                    "complete": becomes.complete,
+                    "revisions": list(revisions),
+                }
+                | ({"native": becomes.native} if becomes.native else {})
+                | ({"reload": True} if reload else {})
+            )
             put = self._area.put(_key(number), value, self._area.moment(), if_absent=True)
             if core.write_one(put).done:
                 added = self._remember(Change(number, put.revision, becomes, ()), began)
@@ -224,8 +234,8 @@ class Changes:
         try:
             if value["format"] == FORMAT:
                 number = int(decode_key(document.id[len(self._area.prefix) :])[len(_CHANGE) :])
-                model, revisions = Model(value["model"], value["dimensions"], value["complete"]), value["revisions"]
-                kinds = str, int, bool, list
+                model = Model(value["model"], value["dimensions"], value["complete"], value.get("native", ""))
+                revisions, kinds = value["revisions"], (str, int, bool, str, list)
                 if tuple(map(type, (*model, revisions))) == kinds and all(type(one) is str for one in revisions):
                     return Change(number, document.revision, model, revisions, value.get("reload") is True)
         except (LookupError, TypeError, ValueError):
@@ -286,3 +296,8 @@ def another(known: Model, name: str | None, dimensions: int) -> DataStoreError:
         f"the vectors of this namespace are of {there}, and this is of {here}: they cannot be compared. Use that "
         "model, or make all of them anew with memory.reembed()"
     )
+
+
+def is_indexed(model: Model | None) -> bool:
+    """Return whether vectors are to be written for the index of the database, too."""
+    return model is not None and bool(model.native)

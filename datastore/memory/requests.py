@@ -1,6 +1,7 @@
 """Memory in requests: what a server does for those that have no way to the database (`datastore.remote.memory`).
 
-Each call of `Memory` is one, with the parameters that it has there: a new parameter is on the wire by itself.
+Each call of `Memory` is one, with the parameters that it has there: a new parameter is on the wire by itself. Only
+`Memory.ensure_index` is none: an index is created in the host's database, and paid for, with the host's credentials.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from datastore.ids import encode_key
 from datastore.memory.changes import GRACE, Changes, is_searchable, searchable
 from datastore.memory.embedding import embedding, needed
 from datastore.memory.fusing import Question, fused
+from datastore.memory.indexing import EXACT_UP_TO, Answer, by_index
 from datastore.memory.items import Match, Metric, Ranked
 from datastore.memory.spaces import Space, spaces_of
 from datastore.memory.vectors import AREA, packed
@@ -41,6 +42,7 @@ class Asked(NamedTuple):
     least: float | None
     metric: Metric
     keywords: bool = False
+    exact: bool = True
 
 
 def asked(
@@ -52,6 +54,7 @@ def asked(
     min_score: float | None,
     metric: Metric,
     keywords: bool = False,
+    exact: bool = True,
 ) -> Asked:
     """Check the arguments of a search.
 
@@ -70,12 +73,12 @@ def asked(
     embedder = scope.core.root.embedder
     dimensions = None if embedder is None else embedder.dimensions
     what = as_text(query) if is_a(query, str) else packed(query, "text_or_vector", dimensions)
-    by_words = as_bool(keywords, "keywords")
+    by_words, every = as_bool(keywords, "keywords"), as_bool(exact, "exact")
     if by_words and not isinstance(what, str):
         raise QueryError("keywords needs a text in text_or_vector, and not a vector: this has no words")
     if by_words and least is not None:
         raise QueryError("min_score cannot be given with keywords: the score is one of ranks, and says nothing alone")
-    return Asked(what, _number(n), parsed, least, cast(Metric, as_text(metric)), by_words)
+    return Asked(what, _number(n), parsed, least, cast(Metric, as_text(metric)), by_words, every)
 
 
 def _number(n: int) -> int:
@@ -93,24 +96,67 @@ def searching(scopes: Sequence[Scope], asked: Asked, number: int) -> Steps:
         asked: What is asked for.
         number: How many matches are wanted of each.
     """
+    name, vector = yield from _begun(scopes, asked)
+    if asked.keywords:
+        return _by_words_too(scopes, asked, vector, name, number)
+    found = list[list[tuple[float, Document]]]()
+    for scope in scopes:
+        answer = _indexed(scope, asked, vector, name, number)
+        found.append(nearest(scope, asked, vector, name, number) if answer.found is None else answer.found)
+    return found
+
+
+def explaining(scope: Scope, asked: Asked) -> Steps:
+    """Return the steps of `datastore.memory.Memory.explain`."""
+    core = scope.core
+    name, vector = yield from _begun([scope], asked)
+    answer = _indexed(scope, asked, vector, name, asked.number)
+    found, compared = answer.found, answer.compared
+    if found is None:
+        if asked.keywords:
+            (found,) = _by_words_too([scope], asked, vector, name, asked.number)
+        else:
+            found = nearest(scope, asked, vector, name, asked.number)
+        space = spaces_of(core).fresh(scope.area(AREA))
+        compared = 0 if space is None else len(space.matrix)
+    return {
+        "backend": core.backend.name,
+        "exact": answer.found is None,
+        "why_exact": None if answer.found is not None else answer.why,
+        "vectors_compared": compared,
+        "many": compared > EXACT_UP_TO,
+        "records_returned": len(found),
+    }
+
+
+def _begun(scopes: Sequence[Scope], asked: Asked) -> Steps:
+    """Return the first steps of a search; their result: the name of the host's model, and what is searched for."""
     core = scopes[0].core
     for scope in scopes:
         scope.core.check_reads(scope.prefix)
     core.check_open()
-    name = None if core.root.embedder is None else core.root.embedder.name
-    vector = asked.query
+    embedder, vector = core.root.embedder, asked.query
     if isinstance(vector, str):
-        (vector,) = yield from embedding(needed(core.root.embedder), [vector])
-    if isinstance(asked.query, str) and asked.keywords:
-        return _by_words_too(scopes, asked, Question(asked.query, vector, asked.metric, asked.filter), name, number)
-    return [nearest(scope, asked, cast(bytes, vector), name, number) for scope in scopes]
+        (vector,) = yield from embedding(needed(embedder), [vector])
+    return None if embedder is None else embedder.name, vector
+
+
+def _indexed(scope: Scope, asked: Asked, vector: bytes, name: str | None, number: int) -> Answer:
+    """Return what the index of the database has found, if it may be asked."""
+    if asked.exact:
+        return Answer(None, "exact=True")
+    if asked.keywords:
+        return Answer(None, "with keywords the words of every record count, and the index knows none")
+    has_filter = asked.filter is not None
+    return by_index(scope, vector, asked.metric, asked.least, filtered=has_filter, name=name, number=number)
 
 
 def _by_words_too(
-    scopes: Sequence[Scope], asked: Asked, question: Question, name: str | None, number: int
+    scopes: Sequence[Scope], asked: Asked, vector: bytes, name: str | None, number: int
 ) -> list[list[tuple[float, Document]]]:
+    question = Question(cast(str, asked.query), vector, asked.metric, asked.filter)
     with within(scopes[0].core.max_seconds):
-        spaces = [_ready(scope, question.vector, name) for scope in scopes]
+        spaces = [_ready(scope, vector, name) for scope in scopes]
         there = [(scope, space) for scope, space in zip(scopes, spaces, strict=True) if space is not None]
         found = iter(fused(there, question, number))
         return [[] if space is None else next(found) for space in spaces]

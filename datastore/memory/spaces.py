@@ -17,6 +17,7 @@ from datastore.core import Core
 from datastore.errors import BackendUnavailableError, DamagedRecordError
 from datastore.memory.changes import SECONDS, Change, Changes, End, Model
 from datastore.memory.keywords import Index
+from datastore.memory.late import Late
 from datastore.memory.vectors import Stored, all_vectors, id_at, stored_in
 from datastore.retry import Backoff
 from datastore.scope import Scope
@@ -91,6 +92,7 @@ class Spaces:
 
     def __init__(self) -> None:
         self.ends: dict[str, End] = {}
+        self.late = Late()
         self._spaces: OrderedDict[str, Space] = OrderedDict()
         self._lock = threading.Lock()
 

@@ -126,8 +126,8 @@ def all_vectors(area: Scope) -> IdRange:
     return key_range(area.prefix, VECTOR)
 
 
-def put(area: Scope, moment: Moment, stored: Stored) -> Put:
-    """Return the write of a vector.
+def put(area: Scope, moment: Moment, stored: Stored, *, indexed: bool = False) -> Put:
+    """Return the write of a vector, with ``indexed`` also for the index of the database.
 
     It does not expire with its record: that may be given more time, and the vector would be gone.
     """
@@ -138,7 +138,8 @@ def put(area: Scope, moment: Moment, stored: Stored) -> Put:
         "dimensions": len(stored.vector) // 4,
         "vector": b64encode(stored.vector).decode(),
     }
-    return area.put(key_at(stored.revision), value, moment._replace(expires_at=None))
+    made = area.put(key_at(stored.revision), value, moment._replace(expires_at=None))
+    return made._replace(vector=stored.vector) if indexed else made
 
 
 def bytes_of(number: int, dimensions: int) -> int:

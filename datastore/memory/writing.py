@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from datastore.arguments import check_name, is_a, is_mapping, iterating
 from datastore.backend import Delete, Document, Fields, Outcome, Put
@@ -14,7 +14,7 @@ from datastore.calls.steps import Steps
 from datastore.deadlines import within
 from datastore.errors import DataStoreError, InvalidValueError, kind_of
 from datastore.ids import encode_key, new_key
-from datastore.memory.changes import fits
+from datastore.memory.changes import Model, fits, is_indexed
 from datastore.memory.embedding import embedding, needed
 from datastore.memory.spaces import spaces_of
 from datastore.memory.vectors import AREA, Stored, id_at, packed, put, stored_in
@@ -219,11 +219,21 @@ def tell(scope: Scope, rows: Sequence[Stored], name: str | None) -> None:
     """
     core, area = scope.core, scope.area(AREA)
     spaces, revisions, moment = spaces_of(core), [one.revision for one in rows], scope.moment()
-    for outcome in core.write([put(area, moment, row) for row in rows]):
-        if outcome.error is not None:
-            raise outcome.error.during(f"adding vectors to namespace {scope.namespace!r}", core.backend.name)
+    changes = spaces.changes(area)
+    models = [changes.model()]
+
+    def becomes(known: Model | None) -> Model:
+        models.append(fits(known, name, len(rows[0].vector) // 4))
+        return cast(Model, models[-1])
+
+    indexed = is_indexed(models[0])
+    _write(scope, [put(area, moment, row, indexed=indexed) for row in rows])
     try:
-        added = spaces.changes(area).add(revisions, lambda known: fits(known, name, len(rows[0].vector) // 4))
+        added = changes.add(revisions, becomes)
+        if is_indexed(models[-1]):
+            if not indexed:  # the index was declared meanwhile
+                _write(scope, [put(area, moment, row, indexed=True) for row in rows])
+            spaces.late.note(area.prefix, rows, core.clock())
     except DataStoreError:
         discard(scope, revisions)
         raise
@@ -231,6 +241,13 @@ def tell(scope: Scope, rows: Sequence[Stored], name: str | None) -> None:
         space.take(list(rows))
         for change in added:
             space.follow(change)
+
+
+def _write(scope: Scope, puts: Sequence[Put]) -> None:
+    """Write vectors; raise if one of them was not."""
+    for outcome in scope.core.write(puts):
+        if outcome.error is not None:
+            raise outcome.error.during(f"adding vectors to namespace {scope.namespace!r}", scope.core.backend.name)
 
 
 def discard(scope: Scope, revisions: Sequence[str]) -> None:

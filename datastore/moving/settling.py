@@ -61,7 +61,7 @@ class Sink:
         self._verify = verify
         self._tell = tell
         self._keep_counts = keep_counts
-        self._told = set[tuple[str, str]]()
+        self._told = set[tuple[str, str, str]]()
         self.on_failed: Callable[[str, str], None] | None = None
         """Called with the id of each document that did not arrive, and the reason."""
         self.last: str | None = None
@@ -176,15 +176,18 @@ class Sink:
     def _tell_of_vectors(self, sound: Sequence[Sound], written: Sequence[Document]) -> None:
         """Let those who have vectors of a namespace in memory know of those that have come.
 
-        Once in a run also if none was written: an earlier run may have been interrupted before it told.
+        Once in a run also if none was written: an earlier run may have been interrupted before it told. A change that
+        says that the index of its own database has all vectors is not true of this one.
         """
         new = {one.id for one in written}
         for one in sound:
             if home_of(one.document.id) is None or area_of(one.document.id) != AREA:
                 continue
             user_id, name, key = one.name
-            place = user_id, name.partition(":")[2]
-            if key.startswith(VECTOR) and (one.document.id in new or place not in self._told):
+            value = one.document.value
+            tells = key.startswith(VECTOR) or (isinstance(value, dict) and bool(value.get("native")))
+            place = user_id, name.partition(":")[2], key[:1]
+            if tells and (one.document.id in new or place not in self._told):
                 self._told.add(place)
                 new -= {other.document.id for other in sound if other.name[:2] == one.name[:2]}
                 Changes(Scope(self._core, user_id, None, place[1]).area(AREA), {}).tell_of_all()

@@ -12,6 +12,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
 
 from datastore.agent import AgentDataStore
+from datastore.errors import UnsupportedError
 from datastore.memory import Match, Memory, MemoryItem
 from datastore.memory.calls import check_progress
 from datastore.remote.answers import streamed
@@ -49,6 +50,17 @@ class ServedMemory(Memory):
                     progress(*last)
                 last, made = (done, total), done
         return made
+
+    def ensure_index(self, progress: Callable[[int, int], object] | None = None) -> str:
+        """Raise `UnsupportedError`: an index costs what the host pays, so the host declares it. It needs no request."""
+        check_progress(progress)
+        core = scope_of(self).core
+        core.check_open()
+        raise UnsupportedError(
+            "memory.ensure_index is not served: an index of vectors is created, and paid for, by the host. Let it "
+            "declare one for the namespace; memory.explain says whether a search uses it",
+            backend=core.backend.name,
+        )
 
 
 def _item(record: Record) -> MemoryItem:

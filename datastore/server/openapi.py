@@ -142,6 +142,7 @@ _PARAMETERS |= {
     "min_score": {"type": ["number", "null"]},
     "metric": {"enum": list(get_args(Metric))},
     "keywords": {"type": "boolean", "description": "Whether words count as well as meaning."},
+    "exact": {**_FLAG, "description": "Whether every record must be compared, and no index of the database used."},
     "namespaces": {"type": "object", "additionalProperties": {"type": ["integer", "null"], "minimum": 0}},
 }
 _NUMBER = {"type": "integer", "minimum": 0}

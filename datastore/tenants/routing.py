@@ -140,6 +140,18 @@ class TenantBackend(Backend):
                 return DocumentPage((), None)
             return backend.find(range, plan, fields, limit, after, reverse)
 
+    def nearest(self, range: IdRange, vector: bytes, number: int, metric: str) -> list[str] | None:
+        """See `Backend.nearest`."""
+        with self.opened.lent_if_there(user_of(range.start)) as backend:
+            return [] if backend is None else backend.nearest(range, vector, number, metric)
+
+    def ensure_vectors(self, range: IdRange, dimensions: int) -> str:
+        """See `Backend.ensure_vectors`; for the namespaces of one user."""
+        if range is EVERYTHING:
+            return super().ensure_vectors(range, dimensions)
+        with self.opened.lent(user_of(range.start)) as backend:
+            return backend.ensure_vectors(range, dimensions)
+
     def users(self, limit: int, after: str | None = None, *, beside: bool = False) -> list[str]:
         """See `Backend.users`. It asks the database of each tenant whether it holds something."""
         found = list[str]()

@@ -275,6 +275,7 @@ _STEPS: dict[str, tuple[Callable[..., Any], Result, bool]] = {
     "memory_items": (memory.requested("items", memory.of_items), Result.RECORDS, False),
     "memory_search": (memory.requested("search", memory.of_matches), Result.MATCHES, False),
     "memory_search_across": (memory.requested("search_across", memory.of_matches), Result.MATCHES, False),
+    "memory_explain": (memory.requested("explain"), Result.VALUE, False),
     "memory_embed": (memory.requested("embed"), Result.VALUE, False),  # to do it twice changes nothing
     "memory_reembed": (memory.reembed, Result.PROGRESS, False),  # to do it twice changes nothing
     "run_start": (of_runs.start, Result.OPENED, True),

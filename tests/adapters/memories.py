@@ -1,5 +1,6 @@
 """The calls of memory whose requests the tests of each server count."""
 
+from array import array
 from collections.abc import Callable
 
 from datastore import AgentDataStore, Embedder, Item
@@ -40,3 +41,21 @@ def embed(agent: AgentDataStore, keys: list[str]) -> dict[str, bool]:
     """Make vectors with an embedder that the store has from now on."""
     scope_of(agent).core.root.embedder = EMBEDDER
     return agent.memory.embed(keys)
+
+
+def indexed_calls_of(agent: AgentDataStore) -> dict[str, Callable[[], object]]:
+    """Return the calls of a memory whose index is declared, in the order in which they are made."""
+    memory = agent.memory
+    memory.add_many([Item(f"k{number}", number) for number in range(20)], vectors=[[1.0, n / 9] for n in range(20)])
+    memory.ensure_index()
+
+    return {
+        "declare": memory.ensure_index,
+        "add": lambda: memory.add("text", key="text", vector=[1.0, 0.5]),
+        "search": lambda: memory.search([1.0, 0.0], exact=False),
+    }
+
+
+def float32(vector: list[float]) -> bytes:
+    """Return a vector as it is stored."""
+    return array("f", vector).tobytes()

@@ -40,6 +40,14 @@ class Administration:
             raise self._error
         return admin.Field(name=name, ttl_config=admin.Field.TtlConfig(state=self._ttl) if self._ttl else None)
 
+    def list_indexes(self, *, parent):
+        self.asked.append(parent)
+        if self._error:
+            raise self._error
+        vectors = admin.Index.IndexField.VectorConfig(dimension=384)
+        fields = [admin.Index.IndexField(field_path="vector384", vector_config=vectors)]
+        return [admin.Index(state="CREATING", fields=fields)]
+
 
 @pytest.fixture(name="examined")
 def examine_as_a_real_one(store, monkeypatch):
@@ -72,7 +80,9 @@ def test_a_database_that_is_as_it_should_be(examined):
     assert administration.asked == [
         "projects/p/databases/d",
         "projects/p/databases/d/collectionGroups/c/fields/expiresAt",
+        "projects/p/databases/d/collectionGroups/c",
     ]
+    assert "indexes of vectors: vector384 (creating)" in [finding.text for finding in findings]
     assert "point-in-time recovery is on" in [finding.text for finding in findings]
 
 
@@ -93,7 +103,7 @@ def test_what_is_to_be_done(examined, administration, text, remedy):
 def test_what_may_not_be_asked_is_no_problem(examined):
     findings = examined(Administration(error=google.api_core.exceptions.PermissionDenied("no")))
     assert all(finding.healthy for finding in findings)
-    assert sum("cannot tell" in finding.text for finding in findings) == 2
+    assert sum("cannot tell" in finding.text for finding in findings) == 3
 
 
 def test_a_database_that_does_not_answer_is_an_outage(network):

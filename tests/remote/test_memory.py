@@ -1,6 +1,8 @@
 """Memory of an agent in a sandbox: what leaves it, what it needs, and what it may ask of the host's embedder."""
 
+import asyncio
 import inspect
+import os
 import subprocess
 import sys
 import threading
@@ -10,12 +12,14 @@ from dataclasses import replace
 import pytest
 
 import datastore
-from datastore import Embedder, Item, LeaseLostError, Memory, PermissionDeniedError, QueryError
+from datastore import Embedder, Item, LeaseLostError, Memory, PermissionDeniedError, QueryError, UnsupportedError
+from datastore.conformance.faults import backend_of
 from datastore.conformance.topics.memory import SIZE, WORDS, words
 from datastore.errors import InvalidValueError
 from datastore.server import ServerLimits, create_app
 from datastore.server.openapi import document
 from datastore.wire.calls import CALLS, IN_STEPS
+from tests.memory.lagging import Lagging
 from tests.remote.serving import serving
 
 
@@ -38,11 +42,12 @@ def test_each_call_is_one_request(memory, requests):
     assert len(list(memory.items())) == 3
     assert [match.key for match in memory.search("bird", 1)] == ["bird"]
     assert memory.search_across({"default": 1}, "cat", 1)[0].key == key
+    assert memory.explain("cat")["vectors_compared"] == 3
     assert memory.delete(key)
     assert memory.reembed() == 0
     assert requests == [
         *("memory_add", "memory_add_many", "memory_edit", "memory_get", "memory_items", "memory_search"),
-        *("memory_search_across", "memory_delete", "memory_reembed"),
+        *("memory_search_across", "memory_explain", "memory_delete", "memory_reembed"),
     ]
 
 
@@ -56,6 +61,7 @@ def test_what_is_wrong_is_refused_before_a_request_if_it_cannot_be_sent(memory, 
         (lambda: memory.search("a", filter={"a": object()}), "object"),
         (lambda: memory.search(object()), "text_or_vector is an object"),
         (lambda: memory.reembed(7), "progress is an int"),
+        (lambda: memory.ensure_index(7), "progress is an int"),
     ):
         with pytest.raises((InvalidValueError, QueryError), match=message):
             call()
@@ -80,6 +86,7 @@ def test_every_form_of_a_vector_is_the_one_that_is_stored(memory, store):
 def test_its_calls_are_those_of_memory_with_a_schema_for_each_parameter():
     """So a new call or parameter fails here until it is served."""
     public = {name for name, _ in inspect.getmembers(Memory, inspect.isfunction) if not name.startswith("_")}
+    public -= {"ensure_index"}  # it costs what the host pays
     assert {f"memory_{name}" for name in public} == set(IN_STEPS["memory"])
     described = document("1")["paths"]
     for name in public:
@@ -164,6 +171,31 @@ def test_a_token_allows_memory_as_it_allows_blobs(store, served):
             reader.get("k")
 
 
+def test_a_search_uses_the_index_that_the_host_has_declared_and_only_the_host_declares_one(store):
+    index = Lagging(backend_of(store))
+    host = datastore.DataStore(index, embedder=WORDS)
+    url = serving(os.getpid()).add(create_app(host))
+    with datastore.connect(url, token=host.tokens.mint("ann", "planner")) as agent:
+        agent.memory.add("a cat", key="cat")
+        for declares in (agent.memory.ensure_index, lambda: asyncio.run(awaited(agent))):
+            with pytest.raises(UnsupportedError, match="not served: an index of vectors is created, and paid for, by"):
+                declares()
+        assert "declared" in agent.memory.explain("cat", exact=False)["why_exact"]
+        assert index.for_the_index == {}
+        host.agent("ann", "host").memory.ensure_index()
+        agent.memory.add("a dog", key="dog")
+        assert len(index.for_the_index) == 2
+        assert not agent.memory.explain("cat", exact=False)["exact"]
+        assert [one.key for one in agent.memory.search("cat", 1, exact=False)] == ["cat"]
+        assert agent.memory.search_across({"default": 1}, "dog", 1, exact=False)[0].key == "dog"
+        assert index.searches == 3
+    serving(os.getpid()).remove(url)
+
+
+async def awaited(agent):
+    await agent.asynchronous.memory.ensure_index()
+
+
 # ------------------------------------------------------------------------------------------ what it may ask of the host
 
 
@@ -183,6 +215,7 @@ def test_what_asks_for_too_much_is_refused_before_the_embedder_or_the_database(l
     store._core.embedder = replace(WORDS, function=lambda texts: asked.extend(texts) or words(texts))
     for call, message in (
         (lambda: limited.search("a", 11), "n asks for more than 10 matches"),
+        (lambda: limited.explain("a", 11), "n asks for more than 10 matches"),
         (lambda: limited.search_across({"a": 6, "b": 5}, "a", 1), "n asks for more than 10 matches"),
         (lambda: limited.search_across(dict.fromkeys("abcd"), "a"), "namespaces has 4, and this server takes 3"),
         (lambda: limited.add_many(["a"] * 4), "texts has 4, and this server takes 3"),

@@ -84,6 +84,7 @@ SOME = {
     "memory_get": {"key": "k"},
     "memory_search": {"text_or_vector": "cat"},
     "memory_search_across": {"namespaces": {"default": 1}, "text_or_vector": "cat"},
+    "memory_explain": {"text_or_vector": "cat", "exact": False},
     "memory_embed": {"keys": ["k"]},
 }
 

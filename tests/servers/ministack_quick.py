@@ -1,12 +1,13 @@
 """Serves ministack's DynamoDB, and saves more than half of the time that ministack takes for a request.
 
-It is run by ministack's own Python (`tests.servers.dynamodb`). What DynamoDB answers is ministack's. Three things are
+It is run by ministack's own Python (`tests.servers.dynamodb`). What DynamoDB answers is ministack's. Four things are
 different, and no answer shows them:
 
 - A request goes straight to ministack's DynamoDB. Finding out which of a hundred services it is for, and carrying it
   through a server for all of HTTP, takes three times as long as a `GetItem` itself.
 - An expression is read once, and not again for each item that it is compared with.
 - Documents of JSON are copied as such, without asking each text in them how it wants to be copied.
+- An index of vectors is built in 0.1 s and not in 12.
 """
 
 import asyncio
@@ -129,6 +130,9 @@ def patch():
     for name in ("_check_reserved_keyword_usage", "_check_redundant_parens", "_split_by_comma"):
         if hasattr(dynamodb, name):
             setattr(dynamodb, name, once_for_tokens(getattr(dynamodb, name)))
+    for name in ("_VECTOR_ALLOCATION_SECONDS", "_VECTOR_BACKFILL_SECONDS"):  # 12 s for each index of vectors
+        if hasattr(dynamodb, name):
+            setattr(dynamodb, name, 0.05)
     dynamodb.copy = types.SimpleNamespace(**{**vars(copy), "deepcopy": deepcopy})
 
 

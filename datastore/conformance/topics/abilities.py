@@ -84,6 +84,8 @@ class Abilities(Topic):
             "forget": lambda: backend.forget(USER_RANGE, at(0)),
             "find": lambda: backend.find(RANGE, Plan(Query(), Query(), None), Fields.ALL, 1),
             "ensure_index": lambda: backend.ensure_index([("a",)], None),
+            "nearest": lambda: backend.nearest(RANGE, b"\0\0\x80\x3f", 1, "cosine"),
+            "ensure_vectors": lambda: backend.ensure_vectors(RANGE, 1),
             "purge": lambda: backend.purge(at(0)),
             "all_documents": lambda: backend.all_documents(Fields.ALL, 1),
             "restore": lambda: backend.restore([]),

@@ -26,6 +26,7 @@ from datastore import (
     Match,
     PermissionDeniedError,
     QueryError,
+    UnsupportedError,
 )
 from datastore.backend import Document, Fields
 from datastore.conformance.clock import Clock
@@ -190,6 +191,63 @@ class Memories(Topic):
         assert [one.key for one in found] == ["far 0", "far 1"]
         assert len(memory.search("cat", 10, meta={"metadata.kind": "far"})) == 3
         assert memory.search("cat", meta={"metadata.kind": "none"}) == []
+
+    def test_an_index_finds_what_counts_or_is_not_used(self, store: DataStore, wrapped: Wrapper, clock: Clock) -> None:
+        """Where the database has one: nothing that was replaced, removed, or has expired; and scores are exact."""
+        memory, chance = store.agent("user_1", "agent_1").memory, random.Random(20)
+        other = wrapped(Wrapped, embedder=WORDS).agent("user_1", "agent_2")
+
+        def vectors(number: int) -> list[list[float]]:
+            return [[chance.gauss(0, 1) for _ in range(SIZE)] for _ in range(number)]
+
+        query = vectors(1)[0]
+
+        def compared() -> float:
+            """Return which part of the nearest the index finds, after a look at whether it may return what it does."""
+            exact = {one.key: one.score for one in memory.search(query, 1_000)}
+            found = memory.search(query, 10, exact=False)
+            assert [(one.key, one.score) for one in found] == sorted(
+                ((one.key, exact[one.key]) for one in found), key=lambda one: (-one[1], one[0])
+            )
+            assert len(found) == min(10, len(exact))
+            return len({one.key for one in found} & set(list(exact)[:10])) / len(found)
+
+        memory.add_many([Item(f"k{number:02}", number) for number in range(60)], vectors=vectors(60))
+        assert memory.explain(query, exact=False)["why_exact"], "no index was declared"
+        assert compared() == 1.0
+        other.memory.add(0, key="before", vector=query)  # so it knows the list of changes for some seconds
+        try:
+            name = memory.ensure_index()
+        except UnsupportedError:
+            assert memory.explain(query, exact=False)["exact"]
+            assert compared() == 1.0
+            return
+        assert memory.ensure_index() == name, "it is declared already"
+        other.memory.add(0, key="after", vector=query)
+        assert memory.explain(query, exact=False) == {
+            "backend": store.backend.name,
+            "exact": False,
+            "why_exact": None,
+            "vectors_compared": memory.explain(query, exact=False)["vectors_compared"],
+            "many": False,
+            "records_returned": 10,
+        }
+        assert {one.key for one in memory.search(query, 2, exact=False)} == {"before", "after"}
+        parts = [compared()]
+        memory.add_many([Item(f"l{number:02}", number) for number in range(20)], vectors=vectors(20), ttl=100)
+        parts.append(compared())
+        for one in memory.search(query, 12):
+            change = chance.choice((other.delete, memory.delete, lambda key: other.set(key, 1)))
+            change(one.key)
+        assert memory.edit("k00", 7, vector=query) or not memory.get("k00")
+        parts.append(compared())
+        clock.advance(200)
+        parts.append(compared())
+        assert sum(parts) / len(parts) >= 0.9, parts
+        assert memory.explain(query, 1_001, exact=False)["why_exact"]
+        assert memory.explain(query, exact=False, meta={"key": "k01"})["why_exact"]
+        memory.reembed()
+        assert memory.explain([1.0] * SIZE, exact=False)["why_exact"], "vectors made anew are not in the index"
 
     def test_equal_scores_are_in_the_order_of_keys(self, data_store: AgentDataStore) -> None:
         """Also where the limit falls among them, and wherever they are in memory."""
@@ -356,9 +414,13 @@ class Memories(Topic):
             (lambda: memory.search("a", None), "n is None"),
             (lambda: memory.search("a", "7"), "n is a str; it must be an int"),
             (lambda: memory.search("a", min_score="x"), "min_score is a str"),
+            (lambda: memory.search("a", keywords="yes"), "keywords is a str; it must be True or False"),
+            (lambda: memory.search("a", exact=0), "exact is an int; it must be True or False"),
+            (lambda: memory.explain("a", exact=None), "exact is None; it must be True or False"),
             (lambda: memory.search_across({}, "a"), "namespaces is empty"),
             (lambda: memory.search_across(["legal"], "a"), "namespaces is a list"),
             (lambda: memory.reembed(7), "progress is an int"),
+            (lambda: memory.ensure_index(7), "progress is an int"),
         ]
         for call, message in values:
             with pytest.raises(InvalidValueError, match=message):
