@@ -162,6 +162,7 @@ def test_every_method_that_an_adapter_may_have_is_known_to_write_or_not():
         "namespace_stats",
         "count",
         "find",
+        "nearest",
         "all_documents",
         "database",
         "tenants",

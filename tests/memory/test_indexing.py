@@ -188,10 +188,11 @@ def test_a_search_by_words_is_exact(index, clock):
     memory.add_many({f"k{n}": f"bill {n}" for n in range(30)})
     memory = memory_of(index, clock, embedder=Embedder(lambda texts: [NEAR for _ in texts], 2, "near"))
     index.missing = set(index.for_the_index)
-    found = memory.search("17", 3, keywords=True, exact=False)
-    assert found[0].key == "k17"
-    assert found == memory.search("17", 3, keywords=True)
-    assert memory.search_across({"default": None}, "17", 3, keywords=True, exact=False) == found
+    found = [(one.key, one.score) for one in memory.search("17", 3, keywords=True, exact=False)]
+    assert found[0][0] == "k17"
+    assert [(one.key, one.score) for one in memory.search("17", 3, keywords=True)] == found
+    across = memory.search_across({"default": None}, "17", 3, keywords=True, exact=False)
+    assert [(one.key, one.score) for one in across] == found
     explained = memory.explain("17", 3, keywords=True, exact=False)
     assert (explained["exact"], explained["vectors_compared"], explained["records_returned"]) == (True, 30, 3)
     assert "words" in explained["why_exact"]

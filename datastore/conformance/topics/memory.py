@@ -416,7 +416,7 @@ class Memories(Topic):
             (lambda: memory.search("a", min_score="x"), "min_score is a str"),
             (lambda: memory.search("a", keywords="yes"), "keywords is a str; it must be True or False"),
             (lambda: memory.search("a", exact=0), "exact is an int; it must be True or False"),
-            (lambda: memory.explain("a", exact=None), "exact is None; it must be True or False"),
+            (lambda: memory.explain("a", exact=None), "exact is a NoneType; it must be True or False"),
             (lambda: memory.search_across({}, "a"), "namespaces is empty"),
             (lambda: memory.search_across(["legal"], "a"), "namespaces is a list"),
             (lambda: memory.reembed(7), "progress is an int"),
