@@ -17,6 +17,7 @@ from datastore.asynchronous.workers import Job, Workers, outcome
 from datastore.errors import InvalidTokenError, PermissionDeniedError, QuotaExceededError
 from datastore.ids import encode_name
 from datastore.server.fairness import Bucket, BusyError, Share
+from datastore.server.noted import NotedLeases
 from datastore.server.settings import ServerLimits
 from datastore.store import DataStore
 from datastore.tokens import PREFIX, UNKNOWN, Kept, Token, bind, find, revocations
@@ -57,8 +58,8 @@ class Holder:
         self.answers = Answers(limits.remember_seconds, limits.remember_bytes)
         self.short, self.long, self.embedding = Share(), Share(), Share()
         self.narrowing = Bucket(limits.narrowed_per_minute)
-        self.leases: dict[tuple[str, str, str], str] = {}
-        """By namespace, call, and key or name: those that were taken, also for `get_or_set`, and not ended."""
+        self.leases = NotedLeases(store._core.clock)
+        """Those that were taken, also for `get_or_set`, and not ended."""
         self.bodies = 0
         """Bytes of bodies that are in memory."""
         self.checked = 0.0

@@ -180,20 +180,23 @@ class Runner:
         """
         noted, begins = holder.leases, call.name in ("compute_begin", "lease_take")
         place = data_store.namespace, call.name, str(arguments.get("key", arguments.get("name")))
-        if begins and place not in noted and len(noted) >= _MOST_LEASES:
+        if begins and not noted.may_add(place, _MOST_LEASES):
             raise BusyError(f"this token has taken {len(noted):,} leases, or begun as many values, and not ended them")
         result = await self._outcome(self._workers, call, partial(_made, call, data_store, arguments, leases))
         if call.name == "compute_begin":
             if result.lease is not None:
-                noted[place] = result.lease
+                noted.add(place, result.lease, float(arguments.get("lease", call.parameters["lease"])))
         elif call.name == "lease_take":
-            noted[place] = result.handle
+            noted.add(place, result.handle, float(arguments["ttl"]))
         elif call.name in ("lease_renew", "lease_release"):
             for one, is_held in zip(claims_of(arguments["leases"], MOST_AT_ONCE), result, strict=True):
+                its = one.namespace, "lease_take", one.name
                 if call.name == "lease_release" or is_held is False:
-                    _forget(noted, (one.namespace, "lease_take", one.name), one.handle)
+                    noted.end(its, one.handle)
+                elif is_held:
+                    noted.renew(its, one.handle)
         else:
-            _forget(noted, (place[0], "compute_begin", place[2]), arguments["lease"])
+            noted.end((place[0], "compute_begin", place[2]), arguments["lease"])
         return result_to_bytes(call.result, result)
 
     async def listing(
@@ -280,11 +283,6 @@ def _needs_embedder(arguments: Mapping[str, Any]) -> bool:
 def _is_large(arguments: Mapping[str, Any]) -> bool:
     many = arguments.get("keys", arguments.get("items"))
     return (type(many) is list or type(many) is dict) and len(many) > _MANY
-
-
-def _forget(noted: dict[tuple[str, str, str], str], place: tuple[str, str, str], lease: str) -> None:
-    if noted.get(place) == lease:
-        del noted[place]
 
 
 def _made(call: Call, data_store: AgentDataStore, arguments: Mapping[str, Any], leases: Sequence[Claim] = ()) -> Any:

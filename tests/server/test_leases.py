@@ -237,3 +237,19 @@ def test_leases_that_are_taken_and_never_ended_are_limited(client, monkeypatch):
     assert client.call("lease_take", {"name": "c", "ttl": 60}).error == "ThrottledError"
     client.call("lease_release", {"leases": [claim(first, "a")]})
     assert client.call("lease_take", {"name": "c", "ttl": 60}).status == 200
+
+
+def test_leases_of_a_client_that_died_count_until_they_expire(tmp_path, monkeypatch):
+    """Whoever takes them again and again, and never ends one, is not refused for good."""
+    monkeypatch.setattr("datastore.server.running._MOST_LEASES", 2)
+    now = [1_800_000_000.0]
+    with datastore.connect("memory://", clock=lambda: now[0]) as store, served(store, tmp_path) as server:
+        client = server.client(store.tokens.mint("ann", "tester"))
+        kept = client.call("lease_take", {"name": "kept", "ttl": 60}).result
+        client.call("lease_take", {"name": "left", "ttl": 30})
+        now[0] += 40
+        assert client.call("lease_renew", {"leases": [claim(kept, "kept")]}).result == [True]
+        assert client.call("lease_take", {"name": "other", "ttl": 60}).status == 200
+        now[0] += 40  # what was renewed lasts still
+        assert client.call("lease_take", {"name": "third", "ttl": 60}).error == "ThrottledError"
+        assert client.call("lease_renew", {"leases": [claim(kept, "kept")]}).result == [True]
