@@ -74,7 +74,8 @@ class Memory(Bound, OfOneProcess):
             InvalidValueError: If something is not JSON, or the vector is none: of another size, zero, or not finite.
             ConfigurationError: If a vector must be made, and the host has given no embedder.
 
-        Requests: 3, and 1 more if the namespace was not searched, nor added to, in the last 5 seconds.
+        Requests: 3, and 1 more if the namespace was not searched, nor added to, in the last 5 seconds. The first vector
+        of a namespace needs a reminder for `DataStore.purge_expired`: 1 more.
         """
         embed = embedder_of(scope_of(self))
         return follow(adding_one(scope_of(self), text, metadata, key, vector, ttl), embed)  # type: ignore[no-any-return]

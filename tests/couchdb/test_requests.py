@@ -482,7 +482,11 @@ def test_memory(agent, requests):
         "add to a vault": ["POST _bulk_docs", "POST _bulk_docs"],
         "get the vectors of a vault": [
             *["GET _all_docs", "GET _all_docs", "POST _bulk_get", "POST _bulk_get"],
-            *["POST _bulk_docs", "POST _bulk_docs"],
+            *[
+                "POST _bulk_docs",
+                "POST _bulk_docs",
+                "POST _bulk_docs",
+            ],  # vectors, the first reminder, the change
             *["GET _all_docs", "GET _all_docs", "POST _bulk_docs"],
         ],
         "get no vectors of a vault": ["GET _all_docs", "GET _all_docs"],

@@ -436,7 +436,7 @@ def test_memory(agent, wire):
         "add to a vault": ["PutItem", "PutItem"],
         "get the vectors of a vault": [
             *["Query", "Query", "BatchGetItem", "BatchGetItem"],
-            *["TransactWriteItems", "PutItem"],
+            *["TransactWriteItems", "TransactWriteItems", "PutItem"],  # vectors, the first reminder, the change
             *["Query", "Query", "TransactWriteItems"],
         ],
         "get no vectors of a vault": ["Query", "Query"],

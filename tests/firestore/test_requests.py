@@ -499,7 +499,7 @@ def test_memory(agent, recorder):
         "add to a vault": ["Commit", "Commit"],
         "get the vectors of a vault": [
             *["RunQuery", "RunQuery", "BatchGetDocuments", "BatchGetDocuments"],
-            *["BatchWrite", "Commit"],
+            *["BatchWrite", "BatchWrite", "Commit"],  # the vectors, the reminder of the first ones, the change
             *["RunQuery", "RunQuery", "BatchWrite"],
         ],
         "get no vectors of a vault": ["RunQuery", "RunQuery"],
