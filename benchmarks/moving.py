@@ -2,6 +2,7 @@
 
     python benchmarks/moving.py [--records 20000] [--bytes 500] [--rounds 7] [--no-verify]
     python benchmarks/moving.py --memory 100000 1000000
+    python benchmarks/moving.py --blob 100 1000
     python benchmarks/moving.py --to couchdb [--records 2000]     # or dynamodb, firestore, or a URL
 
 Each round moves the same records with every contestant, one after the other, into a new file. Times are processor time
@@ -13,10 +14,11 @@ time: to copy, select, insert, and select again to compare the rows; to export, 
 value as JSON and not as text in text; to import, the same backward, with the rows compared. They check nothing: neither
 ids, nor times, nor values, nor the file.
 
-``--memory`` measures the peak memory of a fresh process for each call and number of records. ``--to`` copies into the
-store at a URL, which must be empty, or into a test server that it starts. It measures elapsed time against the requests
-of a copy alone (`Backend.read`, `Backend.restore` and `Backend.read` again, with the same batches): what the server and
-the adapter need. The difference is what moving itself adds.
+``--memory`` measures the peak memory and the time of a fresh process for each call and number of records, ``--blob``
+that for one blob of so many megabytes. ``--to`` copies into the store at a URL, which must be empty, or into a test
+server that it starts. It measures elapsed time against the requests of a copy alone (`Backend.read`, `Backend.restore`
+and `Backend.read` again, with the same batches): what the server and the adapter need. The difference is what moving
+itself adds.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import measuring
@@ -236,19 +239,28 @@ def peak() -> float:
     return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
 
-def memory(directory: Path, numbers: Sequence[int], size: int) -> None:
-    result = measuring.table("peak memory of the process in MB", "", "records", "before", "peak")
-    for records in numbers:
+def memory(directory: Path, kind: str, numbers: Sequence[int], fill: Callable[[Path, int], None]) -> None:
+    result = measuring.table("peak memory of the process in MB", "", kind, "before", "peak", "seconds")
+    for number in numbers:
         source, sink, file, imported = (directory / name for name in ("source.db", "sink.db", "file.jsonl", "in.db"))
-        fill(source, records, size)
+        fill(source, number)
         for call, beginning, to in (("copy", source, sink), ("export", source, file), ("import", file, imported)):
             code = _ALONE.format(here=str(Path(__file__).parent), call=call, source=str(beginning), to=str(to))
+            clock = time.perf_counter()
             done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+            passed = time.perf_counter() - clock
             before, peak = json.loads(done.stdout)
-            result.add_row(call, f"{records:,}", f"{before:.0f}", f"{peak:.0f}")
+            result.add_row(call, f"{number:,}", f"{before:.0f}", f"{peak:.0f}", f"{passed:.1f}")
         for left in directory.iterdir():
             left.unlink()
     measuring.console.print(result)
+
+
+def fill_blob(path: Path, megabytes: int) -> None:
+    """Store one blob, which does not compress."""
+    piece = Random(1).randbytes(1_000_000)
+    with _open(path) as store:
+        store.agent("user", "agent").blobs.put("blob", (piece for _ in range(megabytes)))
 
 
 def url_of(to: str) -> str:
@@ -331,6 +343,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--no-verify", dest="verify", action="store_false", help="do not read back what was written")
     parser.add_argument("--memory", type=int, nargs="+", metavar="RECORDS", help="measure only the peak memory")
+    parser.add_argument("--blob", type=int, nargs="+", metavar="MEGABYTES", help="measure only that, with a blob")
     parser.add_argument(
         "--to",
         metavar="URL",
@@ -340,7 +353,9 @@ def main() -> None:
     measuring.print_environment()
     with measuring.work_directory() as directory:
         if options.memory:
-            memory(directory, options.memory, options.bytes)
+            memory(directory, "records", options.memory, lambda path, number: fill(path, number, options.bytes))
+        elif options.blob:
+            memory(directory, "megabytes", options.blob, fill_blob)
         elif options.to:
             into(directory, url_of(options.to), options.records, options.bytes, options.rounds)
         else:

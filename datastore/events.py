@@ -20,12 +20,13 @@ class CallEvent:
         agent: Who called; empty for the host (`DataStore.host`).
         call: The name of the call, such as ``"get"``.
         namespace: The namespace that the agent's store is bound to; ``None`` for a call about several namespaces.
-        key: The key, of a call about one record; ``None`` if that is not known. A key that was refused because it is
-            too long is cut off.
+        key: The key, of a call about one record; the name of a blob, a log or a lease; the id of a run. ``None`` if
+            that is not known. A key that was refused because it is too long is cut off.
         keys: How many keys were given, of a call about several; else ``None``.
         found: How many records (or keys, or namespaces) were returned, removed, changed or counted: of a call about one
             record 1 or 0. ``None`` for a call that only stores, and for one that failed.
-        bytes: The size of the values that were returned or stored, as JSON in UTF-8; 0 if the call failed.
+        bytes: The size of the values that were returned or stored, as JSON in UTF-8, and of the content of blobs; 0 if
+            the call failed.
         duration: How long it took, in seconds; a stream until it ended or was given up.
         error: The name of the class of the error that was raised; ``None`` if there was none.
     """

@@ -22,17 +22,24 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from functools import partial, wraps
-from typing import Any, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
 
 from datastore.agent import AgentDataStore
 from datastore.arguments import as_text, is_a
 from datastore.backend import Document, Fields, Put
+from datastore.calls.leases import Lease, Lock
 from datastore.core import Core
 from datastore.errors import ConfigurationError, kind_of, logger, name_of
 from datastore.events import CallEvent, Telemetry
 from datastore.scope import NO_NOTES, Bound, Moment, Notes, Scope, Stream, scope_of
 from datastore.values import size_of
 
+if TYPE_CHECKING:
+    from datastore.blobs import Blobs
+    from datastore.memory import Memory
+    from datastore.runs import Runs
+
+S = TypeVar("S", bound=Bound)
 T = TypeVar("T")
 K = TypeVar("K", bound=type)
 
@@ -147,7 +154,8 @@ class Call:
 
     def put(self, put: Put) -> None:
         """Count a value that is stored; of several attempts on one record the last one counts."""
-        self._puts[put.id] = put.size
+        if put.namespace == self.namespace or not self.name.startswith("memory_"):  # a vector is no value
+            self._puts[put.id] = put.size
 
     def measure(self, result: Any) -> None:
         """Count what the call returns, once: an awaited call does so in its worker."""
@@ -159,6 +167,7 @@ class Call:
         """Count what a stream yields: a record, a pair of key and value, or a key."""
         self.found = (self.found or 0) + 1
         if type(item) is not str:
+            item = getattr(item, "record", item)  # of an item of a memory
             self.bytes += size_of(item[1] if type(item) is tuple else item.value)
 
     def failed(self) -> None:
@@ -183,6 +192,10 @@ class Call:
 
     def _of_batch_stored(self, result: Any) -> None:
         self.keys = len(self._puts)
+        self._of_stored(result)
+
+    def _of_batch_added(self, result: Any) -> None:
+        self.keys = len(result)
         self._of_stored(result)
 
     def _of_number(self, result: Any) -> None:
@@ -220,6 +233,45 @@ class Call:
     def _of_nothing(self, result: Any) -> None:
         pass
 
+    # Of what is beside the records: `datastore.watching_beside`.
+
+    def _of_bytes(self, result: Any) -> None:
+        content = type(result) is bytes  # otherwise it is the caller's own default
+        self.found, self.bytes = (1, len(result)) if content else (0, 0)
+
+    def _of_parts(self, result: Any) -> None:
+        self.bytes = sum(map(len, result))
+
+    def _of_stored_blob(self, result: Any) -> None:
+        self.bytes = result.size
+
+    def _of_one(self, result: Any) -> None:
+        self.found = 0 if result is None else 1
+
+    def _of_opened(self, result: Any) -> None:
+        self.found = 1
+
+    def _of_result(self, result: Any) -> None:
+        self.found, self.bytes = 1, size_of(result)
+
+    def _of_run(self, result: Any) -> None:
+        self.key = result.id
+        self._of_stored(result)
+
+    def _of_done(self, result: Any) -> None:
+        self._of_number(result)
+        if result:
+            self._of_stored(result)
+
+    def _of_item(self, result: Any) -> None:
+        self._of_record(None if result is None else result.record)
+
+    def _of_matches(self, result: Any) -> None:
+        self._of_records([match.record for match in result])
+
+    def _of_vectors(self, result: Any) -> None:
+        self.found = sum(result.values())
+
     def popping(self, document: Document | None) -> None:
         """Count what `pop` has read. It may read more than once, and returns what it has read last."""
         self._noted, self._noted_bytes = (0, 0) if document is None else (1, size_of(document.value))
@@ -241,24 +293,56 @@ _MEASURES: dict[str, Callable[[Call, Any], None]] = {
     "find_in": Call._of_records,
     **dict.fromkeys(("scan", "find_records"), Call._of_page),
     **dict.fromkeys(("list_keys", "list_namespaces", "namespace_stats", "list_logs"), Call._of_names),
-    **dict.fromkeys(("explain", "iter_records", "use_namespace"), Call._of_nothing),
+    **dict.fromkeys(("explain", "iter_records", "use_namespace", "lock"), Call._of_nothing),
     "log_append": Call._of_stored,
     "log_read": Call._of_entries,
     "log_trim": Call._of_number,
+    "blob_put": Call._of_stored_blob,
+    "blob_get": Call._of_bytes,
+    "blob_open": Call._of_opened,
+    "blob_read": Call._of_parts,
+    "blob_stat": Call._of_one,
+    "blob_list": Call._of_names,
+    "blob_delete": Call._of_number,
+    "memory_add": Call._of_created,
+    "memory_add_many": Call._of_batch_added,
+    "memory_edit": Call._of_done,
+    "memory_delete": Call._of_number,
+    "memory_get": Call._of_item,
+    **dict.fromkeys(("memory_search", "memory_search_across"), Call._of_matches),
+    "memory_items": Call._of_nothing,
+    "memory_reembed": Call._of_number,
+    "memory_embed": Call._of_vectors,
+    "run_start": Call._of_run,
+    **dict.fromkeys(("run_append", "run_wait", "run_join", "run_begin_children"), Call._of_stored),
+    **dict.fromkeys(("run_resume", "run_cancel", "run_retry", "run_fork"), Call._of_nothing),
+    "run_get": Call._of_one,
+    "run_result": Call._of_result,
+    **dict.fromkeys(("run_list", "run_due", "run_history"), Call._of_names),
+    "run_signal": Call._of_done,
+    "run_prune": Call._of_number,
 }
 """What each call comes to. A new call gets a line here, and perhaps one below."""
 
-_OF_SEVERAL_NAMESPACES = frozenset({"list_namespaces", "find_in", "namespace_stats", "purge_expired"})
+OF_SEVERAL_NAMESPACES = frozenset(
+    {"list_namespaces", "find_in", "namespace_stats", "purge_expired", "memory_search_across"}
+)
 
 _current: ContextVar[Call | None] = ContextVar("datastore_call", default=None)
 """The call that goes on in this context."""
+
+
+def current_call() -> str | None:
+    """Return the name of the call that goes on in this context."""
+    call = _current.get()
+    return None if call is None else call.name
 
 
 def measured(call: Callable[[], T]) -> T:
     """Make a call, in a worker, and count what it returns for the call of the agent that it belongs to."""
     result = call()
     current = _current.get()
-    if current is not None:
+    if current is not None and result is not None:  # a part of a call, such as of `AsyncBlobs.put`, returns nothing
         current.measure(result)
     return result
 
@@ -290,7 +374,7 @@ class _Noting:
 class WatchedScope(Scope):
     """The scope of an agent whose calls somebody watches."""
 
-    __slots__ = ("_watcher", "token")
+    __slots__ = ("_watcher", "home", "token")
 
     def __init__(
         self, core: Core, user_id: str, agent: str | None, namespace: str, watcher: Watcher, token: str | None
@@ -298,6 +382,8 @@ class WatchedScope(Scope):
         super().__init__(core, user_id, agent, namespace)
         self.tracker = _Noting(self.tracker)
         self.token = token
+        self.home = self.namespace
+        """The namespace that the agent's store is bound to, also for what lies beside its records."""
         self._watcher = watcher
 
     def within(self, namespace: str) -> WatchedScope:
@@ -308,6 +394,12 @@ class WatchedScope(Scope):
         """See `Scope.uncounted`. What is read is told of all the same."""
         scope = self.within(self.namespace)
         scope.tracker = _Noting(NO_NOTES)
+        return scope
+
+    def area(self, area: str) -> Scope:
+        """See `Scope.area`."""
+        scope = cast(WatchedScope, super().area(area))
+        scope.home = self.home
         return scope
 
     def fetch(self, key: str, fields: Fields) -> Document | None:
@@ -341,11 +433,12 @@ class WatchedScope(Scope):
             return None
         about = FIRST[name]
         first: Any = args[0] if args else None if about is None else kwargs.get(about)
-        across = name in _OF_SEVERAL_NAMESPACES or kwargs.get("namespace_prefix") is not None
+        key = kwargs.get("key") if about == "text" else first if about in ("key", "name", "id") else None
+        across = name in OF_SEVERAL_NAMESPACES or kwargs.get("namespace_prefix") is not None
         call = Call(
             name,
-            None if across else self.namespace,
-            shown_key(first) if about in ("key", "name") else None,
+            None if across else self.home,
+            shown_key(key),
             len(first) if about == "keys" and type(first) in _SIZED else None,
             self.core.clock(),
         )
@@ -447,31 +540,48 @@ def watched_scope_of(bound: Bound) -> WatchedScope:
     return cast(WatchedScope, scope_of(bound))
 
 
-def _watched(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+def told(scope: WatchedScope, name: str, make: Callable[..., T], args: tuple[Any, ...] = (), kwargs: Any = None) -> T:
+    """Make a call, and tell of it.
+
+    Args:
+        scope: Whose call it is.
+        name: Its name.
+        make: Makes it.
+        args: The arguments of the call.
+        kwargs: Those that are given by name.
+    """
+    kwargs = kwargs or {}
+    call = scope.begin(name, args, kwargs)
+    if call is None:
+        return make(*args, **kwargs)
+    try:
+        args, kwargs = counting(call, args, kwargs)
+        result = make(*args, **kwargs)
+        call.measure(result)
+    except BaseException as error:
+        scope.end(call, error)
+        raise
+    scope.end(call)
+    return result
+
+
+def telling(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method like another, whose calls are told of under a name."""
+
     @wraps(original)
     def watched(self: Bound, /, *args: Any, **kwargs: Any) -> Any:
-        scope = watched_scope_of(self)
-        call = scope.begin(name, args, kwargs)
-        if call is None:
-            return original(self, *args, **kwargs)
-        try:
-            args, kwargs = counting(call, args, kwargs)
-            result = original(self, *args, **kwargs)
-            call.measure(result)
-        except BaseException as error:
-            scope.end(call, error)
-            raise
-        scope.end(call)
-        return result
+        return told(watched_scope_of(self), name, partial(original, self), args, kwargs)
 
     return watched
 
 
-def _watched_stream(original: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+def telling_stream(name: str, original: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    """Return a method like another, whose streams are told of under a name."""
+
     @wraps(original)
     def watched(self: Bound, /, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        made = partial(original, self, *args, **kwargs)
-        return Stream(followed(scope_of(self), "iter_records", made, args, kwargs))
+        stream = partial(original, self, *args, **kwargs)
+        return Stream(followed(scope_of(self), name, stream, args, kwargs))
 
     return watched
 
@@ -483,7 +593,7 @@ def followed(
 
     Args:
         scope: Whose call it is.
-        name: The call of `AgentDataStore` that it stands for.
+        name: The name of the call that it stands for.
         make: Makes it.
         args: The arguments of the call.
         kwargs: Those that are given by name.
@@ -531,6 +641,25 @@ def _followed(
         scope.end(call, error)
 
 
+def as_if(kind: K, original: type) -> K:
+    """Give a class the name of the one that it stands for: nobody else needs to know that there are two."""
+    kind.__name__, kind.__qualname__, kind.__module__ = original.__name__, original.__qualname__, original.__module__
+    return kind
+
+
+class WatchedLock(Lock[S]):
+    """A `Lock` that tells the host when its block begins."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Lease[S]:
+        scope = watched_scope_of(self._data_store)
+        return told(scope, "lock", lambda name: super(WatchedLock, self).__enter__(), (self._asked.name,))
+
+
+as_if(WatchedLock, Lock)
+
+
 class WatchedAgentDataStore(AgentDataStore):
     """An `AgentDataStore` whose calls are told to the host."""
 
@@ -548,11 +677,44 @@ class WatchedAgentDataStore(AgentDataStore):
                 scope.end(call, error)
             raise
 
+    def lock(self, *args: Any, **kwargs: Any) -> Lock[Self]:
+        """See `AgentDataStore.lock`. It makes no request; what its block takes when it begins is told then."""
+        try:
+            lock = super().lock(*args, **kwargs)
+        except BaseException as error:
+            scope = watched_scope_of(self)
+            call = scope.begin("lock", args, kwargs)
+            if call is not None:
+                scope.end(call, error)
+            raise
+        return WatchedLock(self, lock._asked)
+
+    @property
+    def blobs(self) -> Blobs:
+        """See `AgentDataStore.blobs`."""
+        from datastore.watching_beside import WatchedBlobs  # imported here, because few need it
+
+        return WatchedBlobs(scope_of(self))
+
+    @property
+    def memory(self) -> Memory:
+        """See `AgentDataStore.memory`."""
+        from datastore.watching_beside import WatchedMemory  # imported here, because few need it
+
+        return WatchedMemory(scope_of(self))
+
+    @property
+    def runs(self) -> Runs:
+        """See `AgentDataStore.runs`."""
+        from datastore.watching_beside import WatchedRuns  # imported here, because few need it
+
+        return WatchedRuns(scope_of(self), type(self))
+
 
 def calls_of(kind: type) -> dict[str, Callable[..., Any]]:
-    """Return the calls of an agent's class, by name: what is told of, but for `use_namespace`.
+    """Return the calls of a class, by name: what is told of, but for `use_namespace` and `lock`.
 
-    `lock` makes no request. What its block takes when it begins is told to nobody.
+    `log` and `vector_vault` make no requests, and the calls of what they return are told of by those that these make.
     """
     return {
         name: function
@@ -561,22 +723,20 @@ def calls_of(kind: type) -> dict[str, Callable[..., Any]]:
     }
 
 
-def as_if(kind: K, original: type) -> K:
-    """Give a class the name of the one that it stands for: nobody else needs to know that there are two."""
-    kind.__name__, kind.__qualname__, kind.__module__ = original.__name__, original.__qualname__, original.__module__
-    return kind
-
-
 for _name, _function in calls_of(AgentDataStore).items():
-    _wrapped = _watched_stream(_function) if _name == "iter_records" else _watched(_name, _function)
-    setattr(WatchedAgentDataStore, _name, _wrapped)
+    setattr(WatchedAgentDataStore, _name, (telling_stream if _name == "iter_records" else telling)(_name, _function))
 WatchedScope.stand_in = as_if(WatchedAgentDataStore, AgentDataStore)
 
+
+def first_parameter(function: Callable[..., Any]) -> str | None:
+    """Return the first parameter of a method, after ``self``."""
+    return next(iter([*inspect.signature(function).parameters][1:]), None)
+
+
 FIRST: dict[str, str | None] = {
-    name: next(iter([*inspect.signature(function).parameters][1:]), None)
-    for name, function in inspect.getmembers(AgentDataStore, inspect.isfunction)
+    name: first_parameter(function) for name, function in inspect.getmembers(AgentDataStore, inspect.isfunction)
 }
-"""The first parameter of each call, after ``self``."""
+"""The first parameter of each call; `datastore.watching_beside` adds those of its own."""
 
 
 def bound(core: Core, user_id: str, agent: str | None, namespace: str, token: str | None = None) -> AgentDataStore:

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from functools import wraps
-from typing import TYPE_CHECKING, Any
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, cast
 
 from datastore.asynchronous.agent import AsyncAgentDataStore, FoundRecords
-from datastore.asynchronous.bound import inside_of
+from datastore.asynchronous.bound import Hidden, inside_of
+from datastore.asynchronous.leases import AsyncLease, AsyncLock
 from datastore.watching import Call, WatchedScope, as_if, calls_of, counting, watched_scope_of
 
 if TYPE_CHECKING:
+    from datastore.asynchronous.blobs import AsyncBlobs
+    from datastore.asynchronous.memory import AsyncMemory
+    from datastore.asynchronous.runs import AsyncRuns
     from datastore.calls.listings import Page
     from datastore.record import Record
 
@@ -23,29 +27,31 @@ if TYPE_CHECKING:
 # What follows is called in coroutines, whose frames can be looked into: the scope stays here.
 
 
-def _scope(self: AsyncAgentDataStore) -> WatchedScope:
+def _scope(self: Hidden) -> WatchedScope:
     return watched_scope_of(inside_of(self).twin)
 
 
-def _begin(self: AsyncAgentDataStore, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+def _begin(self: Hidden, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
     return _scope(self).begin(name, args, kwargs)
 
 
-def _enter(self: AsyncAgentDataStore, call: Call) -> None:
+def _enter(self: Hidden, call: Call) -> None:
     _scope(self).enter(call)
 
 
-def _leave(self: AsyncAgentDataStore, call: Call) -> None:
+def _leave(self: Hidden, call: Call) -> None:
     _scope(self).leave(call)
 
 
-def _end(self: AsyncAgentDataStore, call: Call, error: BaseException | None = None) -> None:
+def _end(self: Hidden, call: Call, error: BaseException | None = None) -> None:
     _scope(self).end(call, error)
 
 
-def _watched(name: str, original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+def awaited(name: str, original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Return a coroutine method like another, whose calls are told of under a name."""
+
     @wraps(original)
-    async def watched(self: AsyncAgentDataStore, /, *args: Any, **kwargs: Any) -> Any:
+    async def made(self: Hidden, /, *args: Any, **kwargs: Any) -> Any:
         call = _begin(self, name, args, kwargs)
         if call is None:
             return await original(self, *args, **kwargs)
@@ -59,13 +65,55 @@ def _watched(name: str, original: Callable[..., Awaitable[Any]]) -> Callable[...
         _end(self, call)
         return result
 
-    return watched
+    return made
+
+
+class _WatchedLock(AsyncLock):
+    """An `AsyncLock` that tells the host when its block begins."""
+
+    __slots__ = ()
+
+    async def __aenter__(self) -> AsyncLease:
+        return cast(AsyncLease, await _locked(self, self._asked.name))
+
+
+@partial(awaited, "lock")
+async def _locked(lock: _WatchedLock, name: str) -> AsyncLease:
+    return await AsyncLock.__aenter__(lock)
+
+
+as_if(_WatchedLock, AsyncLock)
 
 
 class WatchedAsyncAgentDataStore(AsyncAgentDataStore):
     """An `AsyncAgentDataStore` whose calls are told to the host. Its streams are told of by its synchronous twin."""
 
     __slots__ = ()
+
+    @property
+    def blobs(self) -> AsyncBlobs:
+        """See `AgentDataStore.blobs`."""
+        from datastore.asynchronous.watching_beside import WatchedAsyncBlobs  # imported here, because few need it
+
+        return WatchedAsyncBlobs(self, self.sync.blobs)
+
+    @property
+    def memory(self) -> AsyncMemory:
+        """See `AgentDataStore.memory`."""
+        from datastore.asynchronous.watching_beside import WatchedAsyncMemory  # imported here, because few need it
+
+        return WatchedAsyncMemory(self, self.sync.memory)
+
+    @property
+    def runs(self) -> AsyncRuns:
+        """See `AgentDataStore.runs`. What is done to a run that is held is told of by its synchronous twin."""
+        from datastore.asynchronous.watching_beside import WatchedAsyncRuns  # imported here, because few need it
+
+        return WatchedAsyncRuns(self, self.sync.runs)
+
+    def lock(self, *args: Any, **kwargs: Any) -> AsyncLock:
+        """See `AgentDataStore.lock`. It makes no request; what its block takes when it begins is told then."""
+        return _WatchedLock(self, self.sync.lock(*args, **kwargs)._asked)
 
     def find_records(self, *args: Any, **kwargs: Any) -> FoundRecords:
         """See `AgentDataStore.find_records`."""
@@ -75,7 +123,7 @@ class WatchedAsyncAgentDataStore(AsyncAgentDataStore):
 
 for _name, _function in calls_of(AsyncAgentDataStore).items():
     if inspect.iscoroutinefunction(_function):
-        setattr(WatchedAsyncAgentDataStore, _name, _watched(_name, _function))
+        setattr(WatchedAsyncAgentDataStore, _name, awaited(_name, _function))
 as_if(WatchedAsyncAgentDataStore, AsyncAgentDataStore)
 
 

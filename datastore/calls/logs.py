@@ -114,8 +114,10 @@ class LogCalls(Bound):
         Raises:
             QueryError: If ``after`` is below 0, or ``before`` or ``limit`` below 1.
 
-        Requests: 1 per page of the database; 1 more if the first entry that is asked for was trimmed, or was appended
-        together with the one before it, or if there is none and this process did not know.
+        Requests: 1 per page of the database, also if there is nothing new; 1 more if the first entry that is asked for
+        was trimmed, or was appended together with the one before it. With ``after`` and without ``before`` 1 more to
+        look for the end first, unless this process knows it: it appended or read to the end in the last 5 minutes. Then
+        1 is enough if there is nothing new, or all of it was appended together.
         """
         log = Place.of(self, name)
         span = Span(_number(after, "after", 0) + 1, MOST, None if limit is None else most(limit))
@@ -123,7 +125,10 @@ class LogCalls(Bound):
             span = span._replace(high=_number(before, "before", 1))
         read = _backward if as_bool(reverse, "reverse") else _forward
         log.scope.core.check_open()
-        return read(log, span) if span.low < span.high else []
+        if span.low >= span.high:
+            return []
+        found = _in_last(log, span) if before is None and after else None
+        return read(log, span) if found is None else (found[::-1] if reverse else found)[: span.limit]
 
     @bounded
     def log_trim(self, name: str, *, before: int) -> int:
@@ -289,9 +294,14 @@ def _end(log: Place, taken: int) -> End:
     known = _known(log)
     if known is not None and known.number > taken:
         return known
+    return _look_for_end(log)[1]
+
+
+def _look_for_end(log: Place) -> tuple[Stored | None, End]:
+    """Return the last record, and the end, which is remembered."""
     began = log.scope.core.clock()
     last = _last_before(log, MOST)
-    return _learn(log, End(1, began, "") if last is None else End(last.next, began, last.fences))
+    return last, _learn(log, End(1, began, "") if last is None else End(last.next, began, last.fences))
 
 
 def _known(log: Place) -> End | None:
@@ -322,6 +332,24 @@ def _learn(log: Place, end: End) -> End:
 # Not every database reads a listing at one moment. An entry may be missing in one, and a later one be there, because
 # both were appended meanwhile. But whatever is there was written after what comes before it. So the record before a gap
 # is asked for once more: if there is none, the entries were trimmed.
+
+
+def _in_last(log: Place, span: Span) -> list[Entry] | None:
+    """Return all entries from ``span.low`` on, if the end is looked for and its record has all of them; else ``None``.
+
+    Who follows a log asks again and again for what is not there yet. That a listing from there is empty does not say
+    so: what was there may have been trimmed. So if the end is not known, it is looked for first.
+    """
+    known = _known(log)
+    if known is not None and known.number >= span.low:
+        return None
+    try:
+        last, _ = _look_for_end(log)
+    except DamagedRecordError:
+        return None  # what comes before it can be read
+    if last is None:
+        return []
+    return last.entries(span) if last.number <= span.low else None
 
 
 def _forward(log: Place, span: Span) -> list[Entry]:

@@ -77,7 +77,7 @@ class Log(OfOneProcess):
         Raises:
             QueryError: If ``after`` is below 0, or ``before`` or ``limit`` below 1.
 
-        Requests: 1 per page of the database, or 1 more; see ``AgentDataStore.log_read``.
+        Requests: 1 per page of the database, or 1 more; 1 if nothing is new. See ``AgentDataStore.log_read``.
         """
         return self._logs.log_read(self._name, after=after, before=before, limit=limit, reverse=reverse)
 

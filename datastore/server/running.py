@@ -36,7 +36,7 @@ from datastore.server.fairness import BusyError, Lane, Share
 from datastore.server.settings import ServerLimits
 from datastore.store import DataStore
 from datastore.values import size_of
-from datastore.watching import followed, shown_key, tell, watched_scope_of
+from datastore.watching import OF_SEVERAL_NAMESPACES, followed, shown_key, tell, watched_scope_of
 from datastore.wire.arguments import arguments_from_json
 from datastore.wire.calls import IN_STEPS, MISSING, Call, Result
 from datastore.wire.messages import lines, result_to_bytes
@@ -339,7 +339,7 @@ def _tell_of(
     scope = watched_scope_of(data_store)
     if scope.core.root.watcher is None:
         return
-    key, keys = arguments.get("key", arguments.get("name")), arguments.get("keys")
+    key, keys = next((arguments[one] for one in ("key", "id", "name") if one in arguments), None), arguments.get("keys")
     number, size = found or (None, 0)
     tell(
         scope.core,
@@ -349,7 +349,7 @@ def _tell_of(
             user=scope.user_id,
             agent=scope.agent,
             call=call,
-            namespace=scope.namespace,
+            namespace=None if call in OF_SEVERAL_NAMESPACES else scope.namespace,
             key=shown_key(key),
             keys=len(keys) if type(keys) is list else None,
             found=number,

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from datastore import AgentDataStore, Backend, CallEvent, DataStore
+from datastore import Backend, CallEvent, DataStore
 from datastore.conformance import ConformanceSuite
-from datastore.watching import calls_of
+from datastore.watching import _MEASURES
 from tests.asynchronous.everywhere import Awaited
 from tests.asynchronous.looped import LoopedStore
 from tests.conformance.test_memory import MemoryHarness
@@ -18,7 +18,7 @@ from tests.full import EXAMPLES_OF_A_VARIANT
 _NO_CALLS = "it calls the adapter itself, not an agent's store; the backend's own run has it"
 _BELOW = ("raw_reads", "raw_touches", "raw_writes", "accesses", "abilities")
 
-_CALLS = {*calls_of(AgentDataStore), "use_namespace"}
+_CALLS = set(_MEASURES)
 _CLASS = re.compile(r"[A-Za-z_]\w*")
 _wrong: list[CallEvent] = []
 _seen: set[str] = set()

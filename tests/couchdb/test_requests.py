@@ -95,6 +95,7 @@ def test_a_log_takes_these(agent, stranger, requests):
     takes("GET _all_docs", call=log.read)
     takes("GET _all_docs", call=log.last)
     takes("GET _all_docs", call=lambda: log.read(after=303))
+    takes("GET _all_docs", call=lambda: agent.log("unknown").read(after=3))
     stranger.log("events").append("other")
     takes("POST _bulk_docs", "GET db/doc", "GET _all_docs", "POST _bulk_docs", call=lambda: log.append("beaten"))
     takes("GET _all_docs", "GET _all_docs", call=agent.list_logs)

@@ -95,6 +95,7 @@ def test_a_log_takes_these(agent, stranger, store, wire):
     takes("Query", call=log.read)
     takes("Query", call=log.last)
     takes("Query", call=lambda: log.read(after=303))
+    takes("Query", call=lambda: agent.log("unknown").read(after=3))
     stranger.log("events").append("other")
     takes("PutItem", "Query", "PutItem", call=lambda: log.append("beaten"))
     takes("Query", "Query", call=agent.list_logs)

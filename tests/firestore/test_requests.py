@@ -451,6 +451,7 @@ def test_a_log_takes_these(agent, url, recorder):
     takes("RunQuery", call=log.last)
     assert recorder.handed_over <= 2
     takes("RunQuery", call=lambda: log.read(after=303))
+    takes("RunQuery", call=lambda: agent.log("unknown").read(after=3))
     with datastore.connect(url) as other:
         other.agent(agent.user_id, "stranger").log("events").append("other")
     takes("Commit", "BatchGetDocuments", "RunQuery", "BatchGetDocuments", "Commit", call=lambda: log.append("beaten"))

@@ -112,3 +112,25 @@ def test_a_read_that_counts_no_access_is_told_as_any_other(client, events):
     client.call("get", {"key": "k", "count": False})
     client.call("find", {"filter": None, "count": False})
     assert [(event[3], event[6]) for event in told(events)] == [("set", None), ("get", 1), ("find", 1)]
+
+
+def test_what_lies_beside_records_is_told_once_and_by_the_names_that_it_has_in_process(store, server, client, events):
+    assert client.call("blob_put", {"name": "b", "data": "MTIz"}).result["size"] == 3
+    assert client.call("blob_list", {}).items
+    assert client.call("blob_delete", {"name": "b"}).result is True
+    assert client.call("run_start", {"id": "r", "input": "in"}).result["id"] == "r"
+    assert client.call("run_signal", {"id": "r", "name": "question", "payload": 1}).result is True
+    client.call("run_cancel", {"id": "r"})
+    assert client.call("memory_get", {"key": "k"}).result is None
+    over_http = [(call, key) for _, _, _, call, _, key, _, error in told(events) if error is None]
+    ann = store.agent("ann", "tester")
+    ann.blobs.put("b", b"123")
+    ann.blobs.list()
+    ann.blobs.delete("b")
+    ann.runs.start("s")
+    ann.runs.signal("s", "question", 1)
+    ann.runs.cancel("s")
+    ann.memory.get("k")
+    in_process = [(call, key) for _, _, _, call, _, key, _, error in told(events) if error is None]
+    assert over_http == [(call, "r" if key == "s" else key) for call, key in in_process]
+    assert len(over_http) == 7

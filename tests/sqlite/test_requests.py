@@ -244,7 +244,11 @@ def test_a_log_takes_these(agent, statements):
         call()
         single = single or len(statements)
         assert len(statements) == number * single <= number * 2
-    for call in (log.read, log.last, lambda: log.read(after=303), lambda: log.read(limit=3, reverse=True)):
+    unknown = agent.log("unknown")
+    for call in (
+        *(log.read, log.last, lambda: log.read(after=303), lambda: log.read(limit=3, reverse=True)),
+        lambda: unknown.read(after=3),
+    ):
         statements.clear()
         call()
         assert len(statements) == 1

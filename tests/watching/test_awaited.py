@@ -267,13 +267,17 @@ def test_no_value_is_told(caplog):
     on_a_loop(run)
 
 
-def test_the_warning_of_a_blocked_loop_names_the_call(monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [("AgentDataStore.set", lambda ann: ann.set("k", 1)), ("Blobs.put", lambda ann: ann.blobs.put("b", b"1"))],
+)
+def test_the_warning_of_a_blocked_loop_names_the_call(monkeypatch, name, call):
     monkeypatch.setattr(_Warned, "yet", False)
 
     async def run():
         with datastore.connect("memory://", on_call=lambda event: None) as store:
             store._core._warns = True  # as if the database were asked over a network
-            store.agent("ann", "a").set("k", 1)
+            call(store.agent("ann", "a"))
 
-    with pytest.warns(datastore.BlockingCallWarning, match=r"^AgentDataStore.set was called on a running event loop"):
+    with pytest.warns(datastore.BlockingCallWarning, match=rf"^{name} was called on a running event loop"):
         asyncio.run(run())

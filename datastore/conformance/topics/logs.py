@@ -26,7 +26,7 @@ from datastore import (
     ValueTooLargeError,
 )
 from datastore.backend import DocumentPage, Outcome, Write
-from datastore.calls.logs import GRACE, TOGETHER
+from datastore.calls.logs import GRACE, SECONDS, TOGETHER
 from datastore.conformance.clock import Clock
 from datastore.conformance.faults import LosesAnswers, Untouchable, Wrapped
 from datastore.conformance.races import race
@@ -113,6 +113,16 @@ class _Halves(Wrapped):
             return super().write(writes)
         super().write(writes[1::2])
         raise BackendUnavailableError("the server broke down")
+
+
+class _Counts(Wrapped):
+    """Counts the listings: each is at least one request."""
+
+    listings = 0
+
+    def scan(self, *args: Any, **kwargs: Any) -> DocumentPage:
+        self.listings += 1
+        return super().scan(*args, **kwargs)
 
 
 class _Overlooks(Wrapped):
@@ -292,6 +302,42 @@ class Logs(Topic):
             assert numbered(log.read(after=after)) == expected[after:]
             overlooks.overlooked = key_at("events:", number)
             assert numbered(log.read(after=after, reverse=True)) == expected[after:][::-1]
+
+    @pytest.mark.parametrize("reverse", [False, True])
+    def test_to_ask_for_what_is_not_there_yet_is_one_request(
+        self, data_store: AgentDataStore, wrapped: Wrapper, clock: Clock, *, reverse: bool
+    ) -> None:
+        """However long ago the end was learnt; to find something takes one more at most, and nothing is left out."""
+        counts, reader = through(wrapped(_Counts), _Counts)
+        there, log = data_store.log("events"), reader.log("events")
+
+        def takes(listings: int, after: int, *expected: int) -> None:
+            counts.listings = 0
+            numbers = [entry.number for entry in log.read(after=after, reverse=reverse)]
+            assert (sorted(numbers, reverse=reverse), counts.listings) == (numbers, listings)
+            assert sorted(numbers) == list(expected)
+
+        takes(1, 7)  # before there is a log
+        there.append(1)
+        takes(1, 1)
+        there.append(2, 3)
+        takes(1, 1, 2, 3)
+        takes(1, 3)
+        for _ in range(2):
+            clock.advance(SECONDS + 1)
+            takes(1, 3)  # it looks for the end again
+            takes(1, 3)  # and knows it
+        for number in (4, 5):
+            there.append(number)
+        takes(1, 3, 4, 5)
+        clock.advance(SECONDS + 1)
+        takes(1, 4, 5)  # the last record has it all
+        clock.advance(SECONDS + 1)
+        takes(2, 3, 4, 5)
+        clock.advance(SECONDS + 1)
+        there.clear()
+        takes(1, 5)
+        assert log.append(6) == 6
 
     def test_more_than_are_stored_together_come_in_parts(self, data_store: AgentDataStore) -> None:
         """By number and by size: in order, and each as it was."""
