@@ -310,7 +310,7 @@ _MEASURES: dict[str, Callable[[Call, Any], None]] = {
     "memory_delete": Call._of_number,
     "memory_get": Call._of_item,
     **dict.fromkeys(("memory_search", "memory_search_across"), Call._of_matches),
-    "memory_items": Call._of_nothing,
+    **dict.fromkeys(("memory_items", "memory_explain", "memory_ensure_index"), Call._of_nothing),
     "memory_reembed": Call._of_number,
     "memory_embed": Call._of_vectors,
     "run_start": Call._of_run,

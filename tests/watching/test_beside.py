@@ -95,6 +95,11 @@ COMES_TO = {
         lambda ann: ann.memory.search_across({"default": 1}, "tea"),
         ("memory_search_across", None, None, 1, 5, None),
     ),
+    "memory_explain": (lambda ann: ann.memory.explain("tea"), ("memory_explain", None, None, None, 0, None)),
+    "memory_ensure_index": (
+        lambda ann: ann.memory.ensure_index(),
+        ("memory_ensure_index", None, None, None, 0, "UnsupportedError"),
+    ),
     "memory_embed": (
         lambda ann: ann.memory.embed(iter(["bare", "m", "no"])),
         ("memory_embed", None, 3, 1, 0, None),
