@@ -21,11 +21,20 @@ from datastore import (
     QuotaExceededError,
 )
 from datastore.backend import Backend, Document, Fields, Outcome, Write
+from datastore.blobs.heads import PART
 from datastore.conformance.clock import Clock
 from datastore.conformance.faults import LosesAnswers, Untouchable, Wrapped, backend_of
 from datastore.conformance.races import race
 from datastore.conformance.topic import Topic, Wrapper
-from datastore.ids import encode_key, encode_name, system_prefix
+from datastore.ids import (
+    encode_key,
+    encode_name,
+    home_of,
+    key_range,
+    namespace_range,
+    system_prefix,
+    system_range,
+)
 from datastore.quotas import KIND, MEASURED_EVERY, Usage
 from datastore.values import encode
 
@@ -83,6 +92,39 @@ def account(backend: Backend) -> Usage:
     """Return what the account says, as the database has it."""
     value = backend.read([ACCOUNT], Fields.ALL)[ACCOUNT].value
     return Usage(value["records"], value["bytes"])
+
+
+def left_of(store: DataStore, user: str) -> list[str]:
+    """Return the ids of whatever the database has of a user, and of the host's reminders of what the user has."""
+    backend, encoded = backend_of(store), encode_name(user, "user")
+    ids = [
+        document.id
+        for range in (namespace_range(encoded, None), system_range(encoded))
+        for document in backend.scan(range, Fields.KEY, 1_000).documents
+    ]
+    due = backend.scan(key_range(system_prefix("", "due")), Fields.VALUE, 1_000).documents
+    return ids + [one.id for one in due if isinstance(one.value, dict) and one.value["userId"] == user]
+
+
+def keep_of_each_kind(store: DataStore, user: str) -> None:
+    """Let a user have of everything: what is live, what waits to be removed, and what calls leave for others."""
+    agent = store.agent(user, AGENT, quota=Quota(records=1_000))
+    with agent.lease("released") as lease:
+        lease.data_store.set("gone", 1)
+        lease.data_store.delete("gone")
+    agent.lease("held", renew=False)
+    agent.log("events").append(1, 2)
+    agent.log("events").append(3)
+    agent.log("events").clear()
+    agent.blobs.put("blob", bytes(PART + 1))
+    agent.blobs.put("blob", b"new", grace=60)
+    with agent.runs.start("done") as run:
+        run.finish(run.step("step", lambda: 1))
+    with agent.runs.start("waits") as run:
+        run.state["a"] = 1
+        run.wait_for("answer", timeout=60)
+    agent.runs.start("held").branch(2)
+    agent.runs.signal("waits", "other", 1)
 
 
 class Counts(Wrapped):
@@ -314,6 +356,33 @@ class Quotas(Topic):
         assert list(store.users()) == [USER]
         store.forget(USER)
         agent.set_many({"c": 1, "d": 1})
+
+    def test_what_lies_beside_records_counts(self, store: DataStore, clock: Clock) -> None:
+        """Records of logs, of blobs with their parts, and of runs, each as one; no lease, reminder or account."""
+        store.agent(USER, AGENT).set("key", 1)
+        keep_of_each_kind(store, USER)
+        counted = 1 + sum(home_of(id) is not None for id in left_of(store, USER))
+        assert counted > 15
+        clock.advance(MEASURED_EVERY)
+        with pytest.raises(QuotaExceededError) as refused:
+            bound(store, records=counted).set("new", 1)
+        assert refused.value.needed == counted + 1
+        bound(store, records=counted + 1).set("new", 1)
+
+    def test_to_forget_leaves_nothing(self, store: DataStore) -> None:
+        """No account, mark, reminder, record of a lease, end of a log or journal; another user keeps all of it."""
+        for user in (USER, "user_2"):
+            keep_of_each_kind(store, user)
+        others = left_of(store, "user_2")
+        assert len(left_of(store, USER)) == len(others) > 20
+        store.forget(USER)
+        assert left_of(store, USER) == []
+        assert left_of(store, "user_2") == others
+        agent = store.agent(USER, AGENT)
+        assert (agent.list_logs(), agent.blobs.list(), agent.runs.list(), agent.runs.due()) == ([], [], [], [])
+        assert agent.log("events").append("first") == 1
+        with agent.lease("held") as lease, agent.runs.start("done"):
+            assert lease.is_held
 
     def test_several_threads_store_no_more(self, store: DataStore, backend: Backend, wrapped: Wrapper) -> None:
         """Exactly as much as there may be, whoever comes first."""
