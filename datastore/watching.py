@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextvars import ContextVar, Token
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
 
@@ -677,13 +677,13 @@ class WatchedAgentDataStore(AgentDataStore):
                 scope.end(call, error)
             raise
 
-    def lock(self, *args: Any, **kwargs: Any) -> Lock[Self]:
+    def lock(self, name: str, *, ttl: float | timedelta = 30.0, timeout: float | timedelta = 30.0) -> Lock[Self]:
         """See `AgentDataStore.lock`. It makes no request; what its block takes when it begins is told then."""
         try:
-            lock = super().lock(*args, **kwargs)
+            lock = super().lock(name, ttl=ttl, timeout=timeout)
         except BaseException as error:
             scope = watched_scope_of(self)
-            call = scope.begin("lock", args, kwargs)
+            call = scope.begin("lock", (name,), {})
             if call is not None:
                 scope.end(call, error)
             raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from datetime import timedelta
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, cast
 
@@ -111,9 +112,9 @@ class WatchedAsyncAgentDataStore(AsyncAgentDataStore):
 
         return WatchedAsyncRuns(self, self.sync.runs)
 
-    def lock(self, *args: Any, **kwargs: Any) -> AsyncLock:
+    def lock(self, name: str, *, ttl: float | timedelta = 30.0, timeout: float | timedelta = 30.0) -> AsyncLock:
         """See `AgentDataStore.lock`. It makes no request; what its block takes when it begins is told then."""
-        return _WatchedLock(self, self.sync.lock(*args, **kwargs)._asked)
+        return _WatchedLock(self, self.sync.lock(name, ttl=ttl, timeout=timeout)._asked)
 
     def find_records(self, *args: Any, **kwargs: Any) -> FoundRecords:
         """See `AgentDataStore.find_records`."""
