@@ -30,45 +30,48 @@ def check_limit(limit: int | None) -> int | None:
     return None if limit is None else most(limit)
 
 
-def history(journal: Journal, limit: int | None, reverse: bool, before: int | None) -> list[HistoryEntry]:
-    """See `Runs.history`."""
+def history(journal: Journal, limit: int | None, reverse: bool, before: int | None) -> Iterator[HistoryEntry]:
+    """Yield what `Runs.history` returns, one page of the journal in memory."""
     limit = check_limit(limit)
     end = None if before is None else as_int(before)
     if before is not None and end is None:
         raise InvalidValueError(f"before is {kind_of(before)}; it must be the number of an entry")
     found = journal.documents(0, end, limit=limit, reverse=reverse, fields=Fields.ALL)
-    return [told(document) for document in islice(found, limit)]
+    return map(told, islice(found, limit))
 
 
-def list_runs(table: Table, status: str | None, limit: int | None) -> list[RunInfo]:
-    """See `Runs.list`."""
+def list_runs(table: Table, status: str | None, limit: int | None) -> Iterator[RunInfo]:
+    """Yield what `Runs.list` returns, one page of the runs in memory."""
     limit = check_limit(limit)
     wanted = as_text(status) if is_a(status, str) else None
     if status is not None and wanted not in STATUSES:
         raise InvalidValueError(f"status is {shown(status)}; it must be one of {', '.join(map(repr, STATUSES))}")
     if wanted is None:
-        return [info_of(keys.key_of(one.id)[2:], Head.of(one)) for one in table.scan(keys.heads(), limit=limit)]
+        return (info_of(keys.key_of(one.id)[2:], Head.of(one)) for one in table.scan(keys.heads(), limit=limit))
     return _of_status(table, wanted, limit)
 
 
-def _of_status(table: Table, status: str, limit: int | None) -> list[RunInfo]:
-    """Return the runs of a status. Whoever changes it lists the run first, and takes it off the other list last."""
-    found, stale, old = list[RunInfo](), list[str](), table.now(-GRACE)
+def _of_status(table: Table, status: str, limit: int | None) -> Iterator[RunInfo]:
+    """Yield the runs of a status. Whoever changes it lists the run first, and takes it off the other list last."""
+    old, left = table.now(-GRACE), limit
     at_once = _AT_ONCE if limit is None else min(limit, _AT_ONCE)
     for some in _batches(table.scan(keys.all_listed(status), at_once=limit), at_once):
         runs = {(key := keys.key_of(one.id)): key.rpartition("/")[2] for one in some}
         heads = table.read(keys.head(run) for run in runs.values())
+        found, stale = list[RunInfo](), list[str]()
         for one, (key, run) in zip(some, runs.items(), strict=True):
             document = heads.get(keys.head(run))
             if document is not None and document.value["status"] == status:
                 found.append(info_of(run, Head.of(document)))
             elif str(one.value) < old:
                 stale.append(key)
-        if limit is not None and len(found) >= limit:
-            break
-    if stale:
-        _forget(table, stale)
-    return found[:limit]
+        if stale:
+            _forget(table, stale)
+        yield from found[:left]
+        if left is not None:
+            left -= len(found)
+            if left <= 0:
+                return
 
 
 def due(table: Table, limit: int | None) -> list[str]:

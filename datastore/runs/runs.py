@@ -160,7 +160,7 @@ class Runs(Bound, OfOneProcess):
 
         Requests: 1 per page of the runs returned; with ``status`` 1 more for each 250 of them.
         """
-        return list_runs(_table(scope_of(self)), status, limit)
+        return [*list_runs(_table(scope_of(self)), status, limit)]
 
     def due(self, limit: int | None = None) -> builtins.list[str]:
         """Return the ids of runs that may go on: an answer is there, a time is over, or their worker has died.
@@ -288,7 +288,7 @@ class Runs(Bound, OfOneProcess):
         Requests: 1, and 1 per page of the entries returned, however many there are.
         """
         journal = open_journal(_table(scope_of(self)), keys.check_run(id))
-        return history(journal, limit, as_bool(reverse, "reverse"), before)
+        return [*history(journal, limit, as_bool(reverse, "reverse"), before)]
 
     def prune(self, *, keep: float | timedelta | None = None, limit: int | None = None) -> int:
         """Remove runs that are over, with all that was kept for them, and what others have before a checkpoint.

@@ -250,9 +250,22 @@ def _no_store(scope: Scope) -> Any:
 
 OUTSIDE = {
     f"run_{name}": _as_a_step(getattr(Runs, name))
-    for name in ("get", "result", "list", "due", "signal", "cancel", "retry", "fork", "history", "prune")
+    for name in ("get", "result", "due", "signal", "cancel", "retry", "fork", "prune")
 }
 """The calls of `Runs` that are one request, as a server makes them."""
+
+
+def list_all(scope: Scope, status: str | None = None, *, limit: int | None = None) -> Iterator[RunInfo]:
+    """Yield what `Runs.list` returns, one page of it in memory."""
+    return list_runs(_table(scope), status, limit)
+
+
+def history_of(
+    scope: Scope, id: str, *, limit: int | None = None, reverse: bool = False, before: int | None = None
+) -> Iterator[HistoryEntry]:
+    """Yield what `Runs.history` returns, one page of it in memory."""
+    journal = open_journal(_table(scope), keys.check_run(id))
+    return history(journal, limit, as_bool(reverse, "reverse"), before)
 
 
 # ---------------------------------------------------------------------------------------------------- what is checked

@@ -137,7 +137,7 @@ class Writer(Writing):
 
     def history(self, limit: int | None, reverse: bool, before: int | None) -> list[HistoryEntry]:
         """See `Writing`."""
-        return history(self.journal, limit, reverse, before)
+        return list(history(self.journal, limit, reverse, before))
 
     # ----------------------------------------------------------------------------------------------------- appending
 

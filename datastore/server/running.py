@@ -62,7 +62,7 @@ _UNLIMITED = frozenset(
 """Those that may take longer than ``max_seconds``: it limits each of their pages, and not the host's embedder."""
 EMBEDDING = frozenset(IN_STEPS["memory"]) - {"memory_get", "memory_delete", "memory_items"}
 """Those that may ask the host's embedder."""
-_STREAMED = frozenset({"iter_records", "memory_items", "memory_reembed", *STREAMS})
+_STREAMED = frozenset({"iter_records", "memory_items", "memory_reembed", "run_list", "run_history", *STREAMS})
 """Those whose answers are sent while they are made: the server never has all of one in memory."""
 _AT_ONCE_BYTES = 262_144
 """So much of a stream is read at once: a shorter one is one job for a worker, as other calls are."""

@@ -26,6 +26,19 @@ ARGUMENTS = {
     "blob_read": {"name": "blob", "version": "v" * 22, "numbers": [0]},
     "memory_add": {"text": "a cat", "vector": [1.0] * SIZE},
     "memory_search": {"text_or_vector": [1.0] * SIZE},
+    "memory_explain": {"text_or_vector": [1.0] * SIZE},
+}
+RUN = {"id": "run"}
+HELD = {**RUN, "fence": 1, "handle": "0" * 32, "number": 1}
+ARGUMENTS |= {
+    **dict.fromkeys(("run_resume", "run_result", "run_cancel", "run_retry", "run_history"), RUN),
+    "run_append": {**HELD, "entry": {"kind": "end"}},
+    "run_wait": {**HELD, "name": "approval"},
+    "run_join": {**HELD, "children": ["other"]},
+    "run_begin_children": {**HELD, "at": 1},
+    "run_read": {**RUN, "fence": 1, "handle": "0" * 32, "after": 0},
+    "run_signal": {**RUN, "name": "approval"},
+    "run_fork": {**RUN, "at": 1},
 }
 
 

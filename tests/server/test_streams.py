@@ -131,4 +131,6 @@ def test_only_what_has_to_be_sorted_or_is_short_is_made_whole():
         *("find_records", "find_in", "log_read", "blob_list"),  # pages, whose size the caller names
         *("list_namespaces", "namespace_stats", "list_logs"),  # names
         *("memory_search", "memory_search_across"),  # at most `ServerLimits.nearest`
+        *("run_read", "run_ends"),  # at most 2 MiB
+        "run_due",  # ids
     }

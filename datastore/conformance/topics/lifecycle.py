@@ -76,8 +76,11 @@ class Lifecycle(Topic):
                 data_store.get("key")
 
     def test_a_listing_ends_when_the_store_is_closed(self, store: DataStore, data_store: AgentDataStore) -> None:
-        """It raises an error: an interrupted listing must not look like a complete one."""
-        data_store.set_many({f"key {number:04}": number for number in range(1_050)})
+        """It raises an error: an interrupted listing must not look like a complete one.
+
+        There is more of it than what is on its way from a server to its client may hold.
+        """
+        data_store.set_many({f"key {number:04}": "x" * 1_000 for number in range(1_050)})
         records = data_store.iter_records()
         next(records)
         store.close()
