@@ -31,6 +31,8 @@ ENTRY_LENGTH = LEASE_LENGTH + 1 + NUMBER_LENGTH
 """The characters of an entry."""
 LONGEST_FENCES = MOST_FENCES * (ENTRY_LENGTH + 1) - 1
 """The most characters of a record's entries."""
+TAKE_AGAIN = "Take the lease again, and begin again with what is stored"
+"""What to do when a lease is over, at the end of each message that says so."""
 GONE = "1970-01-01T00:00:00.000000Z"
 """When a record that was deleted under a lease has expired: before every clock, so nobody takes it for a live one."""
 
@@ -74,5 +76,5 @@ def lease_lost() -> LeaseLostError:
     """Return the error for a write whose number is too low."""
     return LeaseLostError(
         "another holder has the lease by now, and has written this record; what this one has read may be out of date. "
-        "Take the lease again, and begin again with what is stored"
+        + TAKE_AGAIN
     )

@@ -20,7 +20,7 @@ from datastore.backend import Backend, Outcome, Put
 from datastore.core import Core
 from datastore.deadlines import within
 from datastore.errors import DataStoreError, LeaseLostError, logger
-from datastore.fences import Fence
+from datastore.fences import TAKE_AGAIN, Fence
 from datastore.revisions import new_revision
 from datastore.times import format_time
 from datastore.values import encode
@@ -33,7 +33,6 @@ _RENEWED_AFTER, AGAIN_AFTER = 1 / 3, 1 / 10
 _SOONEST = 0.01  # seconds between two looks of the thread
 _ATTEMPTS = 3  # of releasing, while a renewal is under way
 INHERITED = "it is held by the process that this one was forked from"
-_TAKE_AGAIN = "Take the lease again, and begin again with what is stored"
 
 
 class Term(NamedTuple):
@@ -92,7 +91,7 @@ class Held:
     def lose(self, why: str) -> None:
         """Note that it is over."""
         if self._over is None:
-            self._over = why
+            self._over = why.removesuffix(f". {TAKE_AGAIN}")
 
     def check(self) -> None:
         """Raise if it is over.
@@ -101,7 +100,7 @@ class Held:
             LeaseLostError: If it is.
         """
         if self.is_over:
-            raise LeaseLostError(f"the lease {self.name!r} is over: {self._over}. {_TAKE_AGAIN}")
+            raise LeaseLostError(f"the lease {self.name!r} is over: {self._over}. {TAKE_AGAIN}")
 
     def prolong(self, term: Term) -> None:
         """Note until when it is held now. If the answer came after the end, the lease is over all the same."""

@@ -22,6 +22,7 @@ from datastore.arguments import as_int, check_text, is_a
 from datastore.backend import Document, Fields
 from datastore.calls.leases import asked, fence_of, last_of, put_for, record_of, take_here
 from datastore.errors import DataStoreError, InvalidValueError, LeaseHeldError, LeaseLostError
+from datastore.fences import TAKE_AGAIN
 from datastore.fencing import FencedCore
 from datastore.holding import Holding
 from datastore.scope import Bound, Moment, Scope, scope_of
@@ -174,7 +175,7 @@ def under(data_store: S, leases: Sequence[Claim]) -> S:
         if (holding := found.get(claim)) is None:
             raise LeaseLostError(
                 f"the lease {claim.name!r} is over: it was released, not renewed in time, or another holder has taken "
-                "it. Take the lease again, and begin again with what is stored"
+                f"it. {TAKE_AGAIN}"
             )
         core = FencedCore(core, holding)
     return type(data_store)(scope.through(core))  # type: ignore[call-arg]  # it is made of a scope

@@ -407,6 +407,24 @@ class Leases(Topic):
         with pytest.raises(LeaseLostError):
             late.late_again().log("log").append("late")
 
+    def test_a_late_holder_neither_replaces_nor_deletes_a_blob_of_the_next_one(self, late: Late) -> None:
+        """The head is fenced, as any record; what was put in vain is no blob."""
+        stale = late.stale
+        stale.blobs.put("blob", b"first")
+        late.current.blobs.put("blob", b"second")
+        with pytest.raises(LeaseLostError):
+            stale.blobs.put("blob", b"late")
+        with pytest.raises(LeaseLostError) as known:
+            stale.blobs.put("blob", b"later")
+        assert known.value.message.count("Take the lease again") == 1
+        with pytest.raises(LeaseLostError):
+            late.late_again().blobs.delete("blob")
+        assert late.current.blobs.get("blob") == b"second"
+        assert late.current.blobs.delete("blob")
+        with pytest.raises(LeaseLostError):
+            late.late_again().blobs.put("blob", b"late")
+        assert late.current.blobs.list() == []
+
     def test_a_late_holder_appends_to_a_log_that_nobody_else_has(self, late: Late) -> None:
         """As it may write a record; the next holder goes on after that."""
         late.stale.log("log").append("first")
