@@ -18,14 +18,26 @@ from itertools import islice
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from datastore.arguments import as_int, as_text, check_text, elements, is_a, shown
+from datastore.arguments import as_bool, as_int, as_text, check_text, elements, is_a, shown
 from datastore.calls.lending import RUNS, Claim, Taken, end, lend, not_taken, remembered
 from datastore.errors import InvalidValueError
 from datastore.holding import Holding
 from datastore.runs import keys
 from datastore.runs.checking import check_entry, check_state
-from datastore.runs.entries import BRANCHED, CLAIM, EFFECT, FORKED, JOINED, OVER, WAIT, Entry
+from datastore.runs.entries import (
+    BRANCHED,
+    CLAIM,
+    EFFECT,
+    FORKED,
+    JOINED,
+    OVER,
+    WAIT,
+    Entry,
+    HistoryEntry,
+    RunInfo,
+)
 from datastore.runs.journal import Journal, head_of, open_journal, results
+from datastore.runs.looking import history, list_runs
 from datastore.runs.replaying import last_asked_for
 from datastore.runs.runs import Runs, begun, resuming, seconds_of, starting, taken_over
 from datastore.runs.table import Table
@@ -248,13 +260,6 @@ def _no_store(scope: Scope) -> Any:
     raise AssertionError("only a run that is held has a store")
 
 
-OUTSIDE = {
-    f"run_{name}": _as_a_step(getattr(Runs, name))
-    for name in ("get", "result", "due", "signal", "cancel", "retry", "fork", "prune")
-}
-"""The calls of `Runs` that are one request, as a server makes them."""
-
-
 def list_all(scope: Scope, status: str | None = None, *, limit: int | None = None) -> Iterator[RunInfo]:
     """Yield what `Runs.list` returns, one page of it in memory."""
     return list_runs(_table(scope), status, limit)
@@ -266,6 +271,13 @@ def history_of(
     """Yield what `Runs.history` returns, one page of it in memory."""
     journal = open_journal(_table(scope), keys.check_run(id))
     return history(journal, limit, as_bool(reverse, "reverse"), before)
+
+
+OUTSIDE = {
+    f"run_{name}": _as_a_step(getattr(Runs, name))
+    for name in ("get", "result", "due", "signal", "cancel", "retry", "fork", "prune")
+} | {"run_list": list_all, "run_history": history_of}
+"""The calls of `Runs` that are one request, as a server makes them."""
 
 
 # ---------------------------------------------------------------------------------------------------- what is checked

@@ -288,13 +288,13 @@ _STEPS: dict[str, tuple[Callable[..., Any], Result, bool]] = {
     "run_ends": (of_runs.ends, Result.JOURNAL, False),
     "run_get": (of_runs.OUTSIDE["run_get"], Result.RUN, False),
     "run_result": (of_runs.OUTSIDE["run_result"], Result.VALUE, False),
-    "run_list": (of_runs.list_all, Result.RUNS, False),
+    "run_list": (of_runs.OUTSIDE["run_list"], Result.RUNS, False),
     "run_due": (of_runs.OUTSIDE["run_due"], Result.TEXTS, False),  # what it removes leads nowhere
     "run_signal": (of_runs.OUTSIDE["run_signal"], Result.BOOLEAN, True),
     "run_cancel": (of_runs.OUTSIDE["run_cancel"], Result.NOTHING, True),
     "run_retry": (of_runs.OUTSIDE["run_retry"], Result.NOTHING, True),
     "run_fork": (of_runs.OUTSIDE["run_fork"], Result.TEXT, True),
-    "run_history": (of_runs.history_of, Result.HISTORY, False),
+    "run_history": (of_runs.OUTSIDE["run_history"], Result.HISTORY, False),
     "run_prune": (of_runs.OUTSIDE["run_prune"], Result.INTEGER, True),
 }
 """The parts of calls that a client's function takes part in: what does it, the result, and whether it writes."""
