@@ -38,7 +38,7 @@ FINDS = {
     "a lease for two": 74,
     "a log entry written over": 205,
     "a step kept again": 852,
-    "a blob without its parts": 1216,
+    "a blob without its parts": 5721,
     "an answer cut short": 29,
     "no mark of a deletion": 770,
     "BEGIN outside its try": 0,
