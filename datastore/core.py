@@ -255,8 +255,8 @@ class Core:
         documents = self.tracker.with_pending(lambda: list(self.read((id,), Fields.ALL).values()))
         return documents[0] if documents else None
 
-    def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
-        """Return the live documents under distinct ids, in the order of the ids.
+    def read(self, ids: Sequence[str], fields: Fields, *, expired: bool = False) -> dict[str, Document]:
+        """Return the live documents under distinct ids, in the order of the ids; with ``expired`` the others, too.
 
         Raises:
             DamagedRecordError: For the first damaged document, as far as the fields are read.
@@ -274,7 +274,7 @@ class Core:
             document = found.get(id)
             if document is not None:
                 try:
-                    if document.expires_at is None or document.expires_at > now:
+                    if document.expires_at is None or document.expires_at > now or expired:
                         live[id] = check(document) if unchecked else document
                 except TypeError:
                     raise damaged(id, NO_TIME).during(str(_Reading((id,))), self.backend.name) from None

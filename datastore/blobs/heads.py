@@ -223,13 +223,13 @@ def find(scope: Scope, name: str) -> Found | None:
     return None if document is None else found_in(document)
 
 
-def find_all(scope: Scope, names: Sequence[str]) -> dict[str, Found]:
-    """Return the heads of those of some names that have one.
+def find_all(scope: Scope, names: Sequence[str], *, expired: bool = False) -> dict[str, Found]:
+    """Return the heads of those of some names that have one; with ``expired`` also one that has expired.
 
     Requests: as `datastore.AgentDataStore.get_many`.
     """
     ids = {scope.prefix + encode_key(head_key(name)): name for name in names}
-    documents = scope.core.read(list(ids), Fields.ALL)
+    documents = scope.core.read(list(ids), Fields.ALL, expired=expired)
     return {ids[id]: found_in(document) for id, document in documents.items()}
 
 

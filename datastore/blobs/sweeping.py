@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from datastore.adapters.batching import batches
 from datastore.backend import Delete, Document, Fields, IdRange
-from datastore.blobs.heads import FORMAT, MARK, Found, data_prefix, find, find_all, part_key, place_of
+from datastore.blobs.heads import FORMAT, MARK, Found, data_prefix, find_all, part_key, place_of
 from datastore.errors import DamagedRecordError, PermissionDeniedError
 from datastore.ids import after_namespace, area_range, decode_prefix, encode_key, home_of, key_range
 from datastore.reminders import Swept
@@ -56,7 +56,7 @@ def sweep(scope: Scope, prefix: str = MARK) -> Swept:
                 later += [] if there is None else [_soon(scope)]
                 continue
             found = heads[mark.name]
-            if found is None or found.head.version != mark.version:
+            if found is None or found.head.version != mark.version or _has_expired(scope, found):
                 remove(scope, mark.version, mark.parts)
                 removed += 1
             elif found.document.expires_at is not None:
@@ -64,6 +64,18 @@ def sweep(scope: Scope, prefix: str = MARK) -> Swept:
                 continue  # its head will expire, and then it is due
             scope.core.write_one(Delete(mark.id, scope.core.now(), mark.revision))
     return Swept(removed, parse_time(min(later)).timestamp() if later else None)
+
+
+def _has_expired(scope: Scope, found: Found) -> bool:
+    """Return whether a blob has expired. Its head is removed then, before its parts.
+
+    By the clock of another host it may be there still: that host is to find nothing, and not a blob without its parts.
+    """
+    document = found.document
+    if document.expires_at is None or document.expires_at > scope.core.now():
+        return False
+    # As of when it was written: a delete as of now takes an expired document for none.
+    return scope.core.write_one(Delete(document.id, document.updated_at, document.revision)).done
 
 
 def remove(scope: Scope, version: str, parts: int | None) -> None:
@@ -100,7 +112,11 @@ def waiting(scope: Scope) -> int:
         heads = _heads(scope, some)
         for mark in some:
             found = heads.get(mark.name)
-            number += mark.name in heads and (found is None or found.head.version != mark.version)
+            number += mark.name in heads and (
+                found is None
+                or found.head.version != mark.version
+                or (found.document.expires_at is not None and found.document.expires_at <= scope.core.now())
+            )
     return number
 
 
@@ -157,14 +173,14 @@ def _mark(document: Document) -> _Mark | None:
 
 
 def _heads(scope: Scope, marks: Sequence[_Mark]) -> dict[str, Found | None]:
-    """Return the head of each name, or ``None`` if it has none. A name with a damaged head is left out."""
+    """Return the head of each name, also one that has expired, or ``None``. A name with a damaged head is left out."""
     names = list(dict.fromkeys(mark.name for mark in marks))
     try:
-        heads = find_all(scope, names)
+        heads = find_all(scope, names, expired=True)
         return {name: heads.get(name) for name in names}
     except DamagedRecordError:
         found = dict[str, Found | None]()
         for name in names:
             with suppress(DamagedRecordError):
-                found[name] = find(scope, name)
+                found[name] = find_all(scope, [name], expired=True).get(name)
         return found

@@ -367,6 +367,10 @@ class World:
         if call.error is None and call.low > call.high:
             # Whoever does not look at the clock must not see what has expired either.
             call.low, call.high = sorted((clock, task.owner.shows()))
+        if call.name.startswith(
+            "blob_"
+        ):  # whoever puts a blob also removes what has expired by the clock of its process
+            call.reaped = max(call.reaped, max(self.shown, default=call.reaped))
         self.tell(task.name, functools.partial(_came_to, call, self.calm))
 
     def _replaced(self) -> Iterable[tuple[Any, str, Any]]:
