@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 from hypothesis import strategies as st
 
-from datastore import AgentDataStore, DataStore, DataStoreError, holding, ids, scope
+from datastore import AgentDataStore, DataStore, DataStoreError, holding, ids, reminders, scope
 from datastore.adapters import remembering
 from datastore.backend import Backend
 from datastore.calls import leases
@@ -98,7 +98,7 @@ def _outcome(agent: AgentDataStore, seen: Sight, name: str, draw: Draw) -> Any:
 def _without_chance(seed: str) -> Iterator[None]:
     numbers = itertools.count(1)
     with ExitStack() as replaced:
-        for module in (scope, holding, leases):
+        for module in (scope, holding, leases, reminders):
             replaced.enter_context(patch.object(module, "new_revision", lambda: f"r{next(numbers)}"))
         for module in (stepping, holding, leases):  # how long steps take, and how soon a lease is over
             replaced.enter_context(patch.object(module, "time", SimpleNamespace(monotonic=lambda: 0.0)))

@@ -19,7 +19,7 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any
 
-from datastore import access, core, deadlines, holding, ids, retry, scope, turns
+from datastore import access, core, deadlines, holding, ids, reminders, retry, scope, turns
 from datastore.adapters import remembering
 from datastore.blobs import heads, uploads
 from datastore.calls import leases, paging
@@ -98,7 +98,7 @@ def _replaced(scheduler: Scheduler, seed: str) -> Iterator[tuple[Any, str, Any]]
     yield random, "uniform", here(lambda low, high: chance().uniform(low, high), random.uniform)
     yield random, "shuffle", here(lambda items: chance().shuffle(items), random.shuffle)
     numbers = itertools.count(1)
-    for module in (scope, holding, leases):
+    for module in (scope, holding, leases, reminders):
         revision = here(lambda: f"r{next(numbers)}", module.new_revision)  # short, because people read them
         yield module, "new_revision", revision
     marks, real_marks = Random(f"{seed} marks"), remembering._random
