@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 from datastore.asynchronous.agent import AsyncAgentDataStore, FoundRecords
 from datastore.asynchronous.bound import Hidden, inside_of
 from datastore.asynchronous.leases import AsyncLease, AsyncLock
-from datastore.watching import Call, WatchedScope, as_if, calls_of, counting, watched_scope_of
+from datastore.measuring import Call
+from datastore.watching import WatchedScope, as_if, calls_of, counting, watched_scope_of
 
 if TYPE_CHECKING:
     from datastore.asynchronous.blobs import AsyncBlobs

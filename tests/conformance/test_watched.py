@@ -8,7 +8,7 @@ import pytest
 
 from datastore import Backend, CallEvent, DataStore
 from datastore.conformance import ConformanceSuite
-from datastore.watching import _MEASURES
+from datastore.measuring import MEASURES
 from tests.asynchronous.everywhere import Awaited
 from tests.asynchronous.looped import LoopedStore
 from tests.conformance.test_memory import MemoryHarness
@@ -18,7 +18,7 @@ from tests.full import EXAMPLES_OF_A_VARIANT
 _NO_CALLS = "it calls the adapter itself, not an agent's store; the backend's own run has it"
 _BELOW = ("raw_reads", "raw_touches", "raw_writes", "accesses", "abilities")
 
-_CALLS = set(_MEASURES)
+_CALLS = set(MEASURES)
 _CLASS = re.compile(r"[A-Za-z_]\w*")
 _wrong: list[CallEvent] = []
 _seen: set[str] = set()

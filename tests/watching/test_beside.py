@@ -13,10 +13,11 @@ from datastore.asynchronous.memory import AsyncMemory
 from datastore.asynchronous.runs import AsyncRuns
 from datastore.asynchronous.watching_beside import WatchedAsyncBlobs, WatchedAsyncMemory, WatchedAsyncRuns
 from datastore.blobs import Blobs
+from datastore.measuring import MEASURES
 from datastore.memory import Memory
 from datastore.runs import Run, Runs
 from datastore.runs.writer import Writing
-from datastore.watching import _MEASURES, FIRST, calls_of
+from datastore.watching import FIRST, calls_of
 from datastore.watching_beside import WatchedBlobs, WatchedMemory, WatchedRuns
 from datastore.wire.calls import IN_STEPS
 from tests.asynchronous.looped import LoopedStore
@@ -145,7 +146,7 @@ def test_every_call_has_a_line_that_says_what_it_comes_to():
     calls = {prefix + name for kind, prefix in kinds.items() for name in calls_of(kind)}
     acts = {name for name, _ in inspect.getmembers(Writing, inspect.isfunction)} - {"entries"}
     assert acts == ACTS
-    beside = {name for name in _MEASURES if name.startswith(("blob_", "memory_", "run_"))}
+    beside = {name for name in MEASURES if name.startswith(("blob_", "memory_", "run_"))}
     assert beside == calls | {"blob_read"} | {f"run_{act}" for act in acts}
     assert beside <= set(FIRST)
     cases = {name.partition(",")[0] for name in COMES_TO}
@@ -171,7 +172,7 @@ def test_a_call_has_the_name_that_a_server_tells_for_it():
     steps = {name for method in ("blobs", "memory", "runs") for name in IN_STEPS[method]} - {
         *("lease_renew", "lease_release"),
     }
-    assert steps - set(_MEASURES) == {
+    assert steps - set(MEASURES) == {
         *("blob_begin", "blob_write", "blob_finish", "blob_abandon", "blob_find"),
         *("run_read", "run_ends"),
     }

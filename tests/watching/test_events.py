@@ -15,7 +15,8 @@ import pytest
 import datastore
 from datastore import AgentDataStore, CallEvent, ConfigurationError, Item, PermissionDeniedError
 from datastore.conformance.calls import CALLS
-from datastore.watching import _MEASURES, calls_of, tell, watch
+from datastore.measuring import MEASURES
+from datastore.watching import calls_of, tell, watch
 
 SECRET = "s3cr3t-value"
 
@@ -170,8 +171,8 @@ def test_a_new_record_is_told_of_with_its_key(ann, events):
 
 def test_every_call_has_a_line_that_says_what_it_comes_to():
     calls = set(calls_of(AgentDataStore))
-    beside = {name for name in _MEASURES if name.startswith(("blob_", "memory_", "run_"))}  # see test_beside
-    assert set(_MEASURES) - beside == calls | {"use_namespace", "lock"}
+    beside = {name for name in MEASURES if name.startswith(("blob_", "memory_", "run_"))}  # see test_beside
+    assert set(MEASURES) - beside == calls | {"use_namespace", "lock"}
     assert {name.partition(",")[0] for name in COMES_TO} - {"in"} == calls - {"create"}
 
 
