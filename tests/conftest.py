@@ -15,7 +15,9 @@ from datastore.conformance.plugin import EXCUSED
 from tests.servers import SERVERS
 from tests.servers.installing import NotInstalledError
 
-pytest.register_assert_rewrite("tests.adapters.damage")  # it has tests, under another name than theirs
+pytest.register_assert_rewrite(
+    "tests.adapters.connections", "tests.adapters.damage"
+)  # these have tests, under other names
 pytest_plugins = ["pytester", "tests.chance"]
 
 

@@ -123,12 +123,12 @@ def _row_of(change: Change) -> tuple[Any, ...]:
     write, after = change.write, change.after
     seen = None if change.over is ABSENT else change.token
     row: dict[str, Any] = {"_id": write.id, "seen": seen, "how": _REMOVE}
-    if not isinstance(write, Delete):
-        assert isinstance(after, Known)  # noqa: S101  # no write begins with UNSEEN
-        row |= {"token": os.urandom(8).hex(), "expiresAt": after.expires_at, "fences": change.fences or None}
-        row["how"] = _TOUCH
+    if isinstance(write, Delete):
+        return tuple(map(row.get, _NAMES))
+    assert isinstance(after, Known)  # noqa: S101  # no write begins with UNSEEN
+    row |= {"token": os.urandom(8).hex(), "expiresAt": after.expires_at, "fences": change.fences or None}
+    row["how"] = _TOUCH
     if isinstance(write, Put | Restore):
-        assert isinstance(after, Known)  # noqa: S101  # as above
         row |= {"revision": written(after.revision), "updatedAt": after.updated_at, "recentWrites": after.writes}
         row |= {"updatedByAgent": written(after.updated_by_agent), "content": content_of(write)}
         json = write.json

@@ -26,7 +26,7 @@ class PostgresHarness(Harness):
         return postgresql.borrow()
 
     def outage(self, store: DataStore) -> AbstractContextManager[None]:
-        return postgresql.outage()
+        return postgresql.server().outage()
 
     def close(self) -> None:
         postgresql.give_back()

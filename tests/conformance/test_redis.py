@@ -26,7 +26,7 @@ class RedisHarness(Harness):
         return redis.borrow()
 
     def outage(self, store: DataStore) -> AbstractContextManager[None]:
-        return redis.outage()
+        return redis.server().outage()
 
     def close(self) -> None:
         redis.give_back()

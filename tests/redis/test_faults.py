@@ -1,7 +1,6 @@
 """The right answer or the typed error, whatever fails: a restart, a cut connection, a replica, a full memory."""
 
 import signal
-import threading
 import time
 
 import pytest
@@ -10,11 +9,11 @@ import datastore
 from datastore import (
     BackendUnavailableError,
     BackendUnusableError,
-    ClosedError,
     ConfigurationError,
     DeadlineExceededError,
     PermissionDeniedError,
 )
+from tests.adapters.connections import SharedConnections
 from tests.servers import redis
 from tests.servers.processes import HOST, temporary_folder
 
@@ -146,35 +145,5 @@ def test_an_interrupted_call_leaves_no_answer_to_the_next(agent, backend, monkey
     assert agent.get("l") == 2
 
 
-def test_a_closed_store_says_so_even_in_the_middle(url):
-    store = datastore.connect(url)
-    agent = store.agent("u", "a")
-    agent.set("k", 1)
-    ended = []
-
-    def work():
-        try:
-            while True:
-                agent.get("k")
-        except ClosedError:
-            ended.append(True)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    session = store.backend._session
-    store.close()
-    thread.join(30)
-    assert ended == [True]
-    assert not session._idle
-
-
-def test_more_threads_than_connections_are_kept(url):
-    with datastore.connect(f"{url}?pool=2") as store:
-        agent = store.agent("u", "a")
-        threads = [threading.Thread(target=lambda: [agent.increment("k") for _ in range(20)]) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert agent.get("k") == 160
-        assert len(store.backend._session._idle) <= 2
+class TestSharedConnections(SharedConnections):
+    pass

@@ -1,14 +1,12 @@
 """A PostgreSQL server for the tests, from the wheel that holds one. It has what it had when it is started again."""
 
-import atexit
+import functools
 import os
 import signal
 import socket
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tests.servers.installing import NotInstalledError, python_environment
@@ -28,8 +26,6 @@ _AS_NOBODY = (
 )
 _QUICK = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=300", "shared_buffers=64MB")
 """A server that is stopped loses nothing by these, and none of the tests takes the machine away."""
-
-_server: Server | None = None
 
 
 def programs() -> Path:
@@ -83,27 +79,15 @@ def new_server(folder: Path, *settings: str, bin: Path | None = None) -> Server:
 
 def start() -> None:
     """Install the server if it is not there, and start it."""
-    global _server
-    if _server is None:
-        server = new_server(temporary_folder("postgresql"))
-        server.start()
-        _server = server
-        atexit.register(stop)
+    server()
 
 
-def stop() -> None:
-    """End the server."""
-    global _server
-    server, _server = _server, None
-    if server is not None:
-        server.stop()
-
-
+@functools.cache
 def server() -> Server:
-    """Return the server of this session, started."""
-    start()
-    assert _server is not None
-    return _server
+    """Return the server of this test session, started."""
+    started = new_server(temporary_folder("postgresql"))
+    started.start()
+    return started
 
 
 def borrow() -> str:
@@ -124,17 +108,6 @@ def give_back() -> None:
 def address() -> str:
     """Return what the client takes to connect to the server."""
     return f"postgresql://{OWNER}@{HOST}:{server().port}/{DATABASE}"
-
-
-@contextmanager
-def outage() -> Iterator[None]:
-    """The server is not there for a while, and then it is there again with what it had."""
-    running = server()
-    running.stop()
-    try:
-        yield
-    finally:
-        running.start()
 
 
 def answers(port: int) -> bool:

@@ -10,8 +10,8 @@ import subprocess
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -191,6 +191,15 @@ class Server:
                 break
         if watcher is not None:
             watcher.stop()
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        """The server is not there for a while, and then it is there again with what it had."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
 
     def _answers(self) -> bool:
         try:

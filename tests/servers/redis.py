@@ -1,10 +1,8 @@
 """A Redis server for the tests, from the wheel that holds one. It has what it had when it is started again."""
 
-import atexit
+import functools
 import socket
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tests.servers.installing import python_environment
@@ -13,8 +11,6 @@ from tests.servers.processes import HOST, Server, temporary_folder
 REMEDY = "apt-get install python3-venv python3-pip; the tests do the rest"
 REAL = "AGENT_DATASTORE_TEST_REDIS_URL"
 """Names another server to run the kit on, Redis or Valkey: ``redis://host:port/0``. Each test has keys of its own."""
-
-_server: Server | None = None
 
 
 def program() -> str:
@@ -44,27 +40,15 @@ def new_server(folder: Path, *options: str) -> Server:
 
 def start() -> None:
     """Install the server if it is not there, and start it."""
-    global _server
-    if _server is None:
-        server = new_server(temporary_folder("redis"))
-        server.start()
-        _server = server
-        atexit.register(stop)
+    server()
 
 
-def stop() -> None:
-    """End the server."""
-    global _server
-    server, _server = _server, None
-    if server is not None:
-        server.stop()
-
-
+@functools.cache
 def server() -> Server:
-    """Return the server of this session, started."""
-    start()
-    assert _server is not None
-    return _server
+    """Return the server of this test session, started."""
+    started = new_server(temporary_folder("redis"))
+    started.start()
+    return started
 
 
 def borrow() -> str:
@@ -75,17 +59,6 @@ def borrow() -> str:
 def give_back() -> None:
     """Remove everything."""
     assert command(server().port, "FLUSHALL") == b"+OK\r\n"
-
-
-@contextmanager
-def outage() -> Iterator[None]:
-    """The server is not there for a while, and then it is there again with what it had."""
-    running = server()
-    running.stop()
-    try:
-        yield
-    finally:
-        running.start()
 
 
 def command(port: int, *words: str) -> bytes:
