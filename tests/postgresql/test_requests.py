@@ -5,7 +5,7 @@ import pytest
 import datastore
 from datastore.backend import Fields, IdRange
 from datastore.conformance.documents import at
-from tests.adapters.blobs import calls_of
+from tests.adapters.blobs import calls_of, purge_beside
 
 pytestmark = pytest.mark.server("postgresql")
 
@@ -117,3 +117,15 @@ def test_a_restore_of_a_new_record_takes_1(backend, wire):
     from datastore.conformance.topics.moving import document, restoring
 
     assert wire.of(lambda: backend.restore([restoring(document(f"k{number}")) for number in range(100)])) == 1
+
+
+def test_a_purge_of_all_users_takes_what_is_due(store, wire):
+    """However many users have something: the reminders, the marks and the heads of the one, its part, its mark."""
+    first, second = (wire.of(purge_beside(store, others)) for others in (1, 30))
+    assert first == second
+
+
+def test_a_log_with_nothing_new_is_read_in_1(agent, stranger, wire):
+    stranger.log("log").append(1, 2, 3)
+    assert wire.of(lambda: agent.log("log").read(after=3)) == 1
+    assert wire.of(lambda: agent.log("log").read(after=3)) == 1
