@@ -491,7 +491,7 @@ class Backend(ABC):
         """
         self._unsupported("reading without waiting")
 
-    def users(self, limit: int, after: str | None = None, *, beside: bool = False) -> list[str]:
+    def users(self, limit: int, after: str | None = None) -> list[str]:
         """Return up to ``limit`` encoded user ids that have documents, perhaps only expired ones, each once.
 
         For a database in which no range holds the ids of several users: the store asks all others with `scan` from
@@ -500,7 +500,6 @@ class Backend(ABC):
         Args:
             limit: The most user ids. Fewer than that means that there are no more.
             after: The last user id of the call before.
-            beside: List those instead that have system records (`datastore.ids.SYSTEM`), perhaps no others.
         """
         self._unsupported("listing users")
 

@@ -25,7 +25,6 @@ from datastore.errors import (
 )
 from datastore.ids import (
     EVERYTHING,
-    SYSTEM,
     IdRange,
     after_user,
     check_agent,
@@ -536,17 +535,12 @@ def scopes_of_tenants(store: DataStore) -> Iterator[Scope] | None:
     return (Scope(core, user_id, None, "default") for user_id in core.call("listing tenants", tenants.tenants))
 
 
-def _users(core: Core, *, beside: bool = False) -> Iterator[str]:
-    """Yield the encoded ids of the users that have documents.
-
-    Args:
-        core: The core.
-        beside: Those instead that have system records, and perhaps no others.
-    """
+def _users(core: Core) -> Iterator[str]:
+    """Yield the encoded ids of the users that have documents."""
     range, after = EVERYTHING, None
     while core.backend.capabilities.supports("users"):
         backend = core.backend
-        users = core.call("listing users", partial(backend.users, _USERS, after, beside=beside))
+        users = core.call("listing users", partial(backend.users, _USERS, after))
         yield from users
         if len(users) < _USERS:
             return
@@ -561,8 +555,8 @@ def _users(core: Core, *, beside: bool = False) -> Iterator[str]:
             range = range._replace(start=page.after + "!")
             continue
         (id,) = found[:1]
-        if is_system(id) is beside and (beside or is_id(id)):
-            yield id.partition(":")[0].removesuffix(SYSTEM if beside else "")
+        if not is_system(id) and is_id(id):
+            yield id.partition(":")[0]
         range = range._replace(start=after_user(id))
 
 

@@ -23,7 +23,6 @@ from datastore.backend import (
     Restore,
     Write,
 )
-from datastore.ids import SYSTEM
 from datastore_dynamodb import queries, vectors
 from datastore_dynamodb.admin import examine, item_count
 from datastore_dynamodb.batches import Threads
@@ -131,12 +130,12 @@ class DynamoBackend(Backend):
         """
         return vectors.ensure_vectors(self._connection, dimensions)
 
-    def users(self, limit: int, after: str | None = None, *, beside: bool = False) -> list[str]:
+    def users(self, limit: int, after: str | None = None) -> list[str]:
         """See `Backend.users`. The order is that of the users' hashes.
 
         Requests: 1 for each user, and one for each whose values have parts; fewer if users have few records.
         """
-        return self._reader.users(limit, after, SYSTEM if beside else "")
+        return self._reader.users(limit, after)
 
     def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.all_documents`.

@@ -146,17 +146,12 @@ class Reader:
         answer = self._connection.call("scan", **parameters)
         return self._page_of(answer["Items"], fields, limit, answer.get("LastEvaluatedKey"))
 
-    def users(self, limit: int, after: str | None, suffix: str) -> list[str]:
+    def users(self, limit: int, after: str | None) -> list[str]:
         """See `Backend.users`: in the order of the users' hashes.
 
         Each page continues where the partition ends that the last one came to. While users have only a record or two,
         each page looks at more items than the last; while they have more, it looks at fewer. So two or three items
         are read for each user.
-
-        Args:
-            limit: See `Backend.users`.
-            after: See `Backend.users`.
-            suffix: What the names of the partitions that are meant have after the user id.
         """
         found: list[str] = []
         looked_at = 1
@@ -166,7 +161,7 @@ class Reader:
             "ProjectionExpression": f"pk, sk, {REVISION}",
         }
         if after is not None:
-            parameters["ExclusiveStartKey"] = after_partition(after + suffix)
+            parameters["ExclusiveStartKey"] = after_partition(after)
         while len(found) < limit:
             deadlines.check()
             answer = self._connection.call("scan", **parameters, Limit=looked_at)
@@ -174,14 +169,13 @@ class Reader:
             for item in answer["Items"]:
                 name = own_key(item)[PARTITION]["S"]
                 partitions[name] = partitions.get(name, False) or REVISION in item
-            meant = [name for name, has_records in partitions.items() if has_records and _is_meant(name, suffix)]
-            found += [name.removesuffix(suffix) for name in meant]
+            found += [name for name, has_records in partitions.items() if has_records and _is_of_records(name)]
             if not answer.get("LastEvaluatedKey"):
                 break
             last = own_key(answer["LastEvaluatedKey"])
             name = last[PARTITION]["S"]
             # The first items of a user may all be markers, or another program's.
-            is_settled = partitions.get(name, False) or not _is_meant(name, suffix)
+            is_settled = partitions.get(name, False) or not _is_of_records(name)
             parameters["ExclusiveStartKey"] = after_partition(name) if is_settled else last
             if len(partitions) * 2 >= len(answer["Items"]) or not is_settled:
                 looked_at = min(looked_at * 2, _MOST_FOR_USERS)
@@ -397,10 +391,8 @@ def _user_of(id: str) -> str:
     return id.partition(":")[0]
 
 
-def _is_meant(partition: str, suffix: str) -> bool:
-    """Return whether a partition is of a user's records or system records: not of parts, or of the format."""
-    if suffix:
-        return partition.endswith(suffix) and partition != suffix
+def _is_of_records(partition: str) -> bool:
+    """Return whether a partition is of a user's records: not of parts, of system records, or of the format."""
     return not partition.endswith((PARTS_SUFFIX, SYSTEM)) and partition != FORMAT_KEY[PARTITION]["S"]
 
 

@@ -24,7 +24,7 @@ from datastore.backend import (
     Write,
 )
 from datastore.errors import ConfigurationError, DataStoreError
-from datastore.ids import EVERYTHING, SYSTEM
+from datastore.ids import EVERYTHING
 from datastore_redis.admin import examine
 from datastore_redis.client import Session, Settings
 from datastore_redis.failures import NAME
@@ -137,12 +137,12 @@ class RedisBackend(Backend):
         """
         return self._reader.namespaces(range, at)
 
-    def users(self, limit: int, after: str | None = None, *, beside: bool = False) -> list[str]:
+    def users(self, limit: int, after: str | None = None) -> list[str]:
         """See `Backend.users`.
 
         Requests: 2 per 1,000 users.
         """
-        return self._reader.users(limit, after, SYSTEM if beside else "")
+        return self._reader.users(limit, after)
 
     def count(self, range: IdRange, at: str) -> int:
         """See `Backend.count`.

@@ -85,25 +85,20 @@ class Reader:
                 break
         return self._page(ids[:limit], fields, more=len(ids) > limit)
 
-    def users(self, limit: int, after: str | None, suffix: str) -> list[str]:
+    def users(self, limit: int, after: str | None) -> list[str]:
         """See `Backend.users`.
 
         Requests: 2 per 1,000 users and their system records.
-
-        Args:
-            limit: See `Backend.users`.
-            after: See `Backend.users`.
-            suffix: What ids that are meant have after the user id: `datastore.ids.SYSTEM`, or nothing.
         """
         found: list[str] = []
-        listed = None if after is None else after + suffix
+        listed = after
         while len(found) < limit:
             deadlines.check()
             users = self.listed(listed)
             there = self._session.ask(*(("EXISTS", self._names.ids(user)) for user in users)) if users else []
             for user, exists in zip(users, there, strict=True):
-                if exists and user != suffix and user.endswith(SYSTEM) is bool(suffix):
-                    found.append(user.removesuffix(suffix))
+                if exists and not user.endswith(SYSTEM):
+                    found.append(user)
             if len(users) < USERS_PAGE:
                 break
             listed = users[-1]

@@ -25,7 +25,7 @@ from datastore.backend import (
     Write,
 )
 from datastore.errors import DamagedRecordError, DataStoreError, logger
-from datastore.ids import EVERYTHING, SYSTEM, encode_name, namespace_range, system_range
+from datastore.ids import EVERYTHING, SYSTEM, encode_name, namespace_range
 from datastore.tenants.databases import Databases
 from datastore.tenants.opened import OpenDatabases
 
@@ -152,7 +152,7 @@ class TenantBackend(Backend):
         with self.opened.lent(user_of(range.start)) as backend:
             return backend.ensure_vectors(range, dimensions)
 
-    def users(self, limit: int, after: str | None = None, *, beside: bool = False) -> list[str]:
+    def users(self, limit: int, after: str | None = None) -> list[str]:
         """See `Backend.users`. It asks the database of each tenant whether it holds something."""
         found = list[str]()
         for user_id in self.tenants():
@@ -162,8 +162,7 @@ class TenantBackend(Backend):
             if after is not None and user_id <= user_of(after):
                 continue
             with self.opened.lent_if_there(user_id) as backend:
-                range = system_range(encoded) if beside else namespace_range(encoded, None)
-                if backend is not None and backend.scan(range, Fields.KEY, 1).documents:
+                if backend is not None and backend.scan(namespace_range(encoded, None), Fields.KEY, 1).documents:
                     found.append(encoded)
         return found
 

@@ -79,9 +79,6 @@ def test_only_users_of_records_are_listed(backend):
     users = ["both", "expired", "foreign and more", "marker and more", "parts"]
     assert sorted(backend.users(100)) == users
     assert sorted(paged(backend, 1)) == users
-    assert sorted(backend.users(100, beside=True)) == ["both", "system"]
-    first = backend.users(1, beside=True)
-    assert sorted(first + backend.users(1, first[0], beside=True)) == ["both", "system"]
 
 
 def test_system_records_are_written_read_and_scanned_like_others(backend):
