@@ -123,12 +123,14 @@ class LogCalls(Bound):
         span = Span(_number(after, "after", 0) + 1, MOST, None if limit is None else most(limit))
         if before is not None:
             span = span._replace(high=_number(before, "before", 1))
-        read = _backward if as_bool(reverse, "reverse") else _forward
+        is_reverse = as_bool(reverse, "reverse")
         log.scope.core.check_open()
         if span.low >= span.high:
             return []
-        found = _in_last(log, span) if before is None and after else None
-        return read(log, span) if found is None else (found[::-1] if reverse else found)[: span.limit]
+        found = _in_last(log, span) if before is None and span.low > 1 else None
+        if found is None:
+            return (_backward if is_reverse else _forward)(log, span)
+        return (found[::-1] if is_reverse else found)[: span.limit]
 
     @bounded
     def log_trim(self, name: str, *, before: int) -> int:
