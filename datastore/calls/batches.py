@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from datastore import allowances
 from datastore.arguments import (
     as_dict,
     as_text,
@@ -90,7 +91,7 @@ class BatchCalls(Bound):
         scope = scope_of(self)
         fit = None if type is None else scope.fitting(type)
         ids = {scope.prefix + encode_key(key): as_text(key) for key in keys_of(keys)}
-        found = scope.core.read(list(ids), Fields.VALUE)
+        found = allowances.read(scope.core, list(ids), Fields.VALUE)
         values = {ids[id]: document.value for id, document in found.items()}
         if fit is not None:
             values = {key: fit(key, value) for key, value in values.items()}
@@ -113,7 +114,9 @@ class BatchCalls(Bound):
 
         scope = scope_of(self)
         ids = {scope.prefix + encode_key(key): as_text(key) for key in keys_of(keys)}
-        found = scope.core.tracker.with_pending(lambda: list(scope.core.read(list(ids), Fields.ALL).values()))
+        found = scope.core.tracker.with_pending(
+            lambda: list(allowances.read(scope.core, list(ids), Fields.ALL).values())
+        )
         return {ids[document.id]: to_record(document) for document in found}
 
     @bounded

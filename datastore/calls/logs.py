@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Self
 
+from datastore.allowances import Gathered
 from datastore.arguments import as_bool, as_int, check_name, shown
 from datastore.backend import Delete, Fields, IdRange, Put
 from datastore.calls.listings import most
@@ -355,7 +356,7 @@ def _in_last(log: Place, span: Span) -> list[Entry] | None:
 
 
 def _forward(log: Place, span: Span) -> list[Entry]:
-    core = log.scope.core
+    core, gathered = log.scope.core, Gathered()
     entries: list[Entry] = []
     low, began = span.low, core.clock()
     last: Stored | None = None
@@ -364,7 +365,9 @@ def _forward(log: Place, span: Span) -> list[Entry]:
         nonlocal low, last
         if stored.trimmed:
             entries.clear()  # what was read before is being trimmed just now
-        entries.extend(stored.entries(span))
+        some = stored.entries(span)
+        gathered.add(one.value for one in some)
+        entries.extend(some)
         low, last = max(low, stored.next, stored.first), stored
 
     while low < span.high:
@@ -395,7 +398,7 @@ def _forward(log: Place, span: Span) -> list[Entry]:
 
 
 def _backward(log: Place, span: Span) -> list[Entry]:
-    core = log.scope.core
+    core, gathered = log.scope.core, Gathered()
     entries: list[Entry] = []
     number, began = span.high, core.clock()
     is_first = True
@@ -405,7 +408,9 @@ def _backward(log: Place, span: Span) -> list[Entry]:
                 break
             if is_first and span.high == MOST:
                 _learn(log, End(stored.next, began, stored.fences))
-            entries += reversed(stored.entries(span))
+            some = stored.entries(span)
+            gathered.add(one.value for one in some)
+            entries += reversed(some)
             number, is_first = stored.number, False
             if stored.trimmed or (span.limit is not None and len(entries) >= span.limit):
                 return entries[: span.limit]

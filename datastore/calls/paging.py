@@ -17,9 +17,11 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from hashlib import blake2b
 from itertools import islice
+from math import inf
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from datastore.allowances import Gathered
 from datastore.arguments import as_text, is_a, shown
 from datastore.backend import Document, Fields, Query
 from datastore.calls.listings import Page
@@ -117,8 +119,9 @@ class _Order:
         if planned.in_order:
             least = None if limit is None else skip + limit + 1 - len(found)
             in_order = islice(planned.documents(planned.at_once(least)), skip, least)
-            return [*found, *((self._place(one), one) for one in in_order)], None
-        documents: Iterable[_Placed] = ((self._place(one), one) for one in planned.documents())
+            return [*found, *((self._place(one), one) for one in Gathered().each(in_order))], None
+        gathered = Gathered(inf if limit is None else skip + limit + 1)
+        documents: Iterable[_Placed] = ((self._place(one), one) for one in gathered.each(planned.documents()))
         if after is not None:
             behind = after
             documents = (one for one in documents if one[0] > behind)

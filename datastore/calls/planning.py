@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
+from datastore.allowances import Gathered
 from datastore.backend import BareDocuments, Document, Fields, Plan, Query
 from datastore.deadlines import check
 from datastore.documents import key_of, skip
@@ -173,12 +174,14 @@ class PlannedQuery:
             return chosen, [key_of(one.id) for one in chosen]
         documents: Sequence[Document] = ()
         keys: list[str] = []
-        end = window.end
+        end, gathered = window.end, Gathered()
         for page in self._pages(end):
             self.read += len(page)
             if not page:
                 continue
             some, their_keys = self._with_keys(page)
+            if type(some) is not BareDocuments:
+                gathered.add(one.value for one in some[:end])
             documents, keys = ([*documents, *some], keys + their_keys) if keys else (some, their_keys)
             self._core.check_open()
             if end is not None and len(keys) >= end:
@@ -196,15 +199,17 @@ class PlannedQuery:
         if self.in_order:  # no more of them than needed
             if self._matches is None:
                 return list(self.choose_with_keys(window)[0])
-            return list(islice(self.documents(self.at_once(window.end)), window.skip, window.end))
+            chosen = islice(self.documents(self.at_once(window.end)), window.skip, window.end)
+            return list(Gathered().each(chosen))
         place = place_of(window.sort)
         if window.limit is None:
-            return sorted(self.documents(), key=place)[window.skip :]
+            return sorted(Gathered().each(self.documents()), key=place)[window.skip :]
         end = window.skip + window.limit
+        documents = Gathered(end).each(self.documents())
         if window.skip <= window.limit:
-            return heapq.nsmallest(end, self.documents(), key=place)[window.skip :]
+            return heapq.nsmallest(end, documents, key=place)[window.skip :]
         # Many values are skipped: instead of keeping them in memory, read the documents of the window again.
-        places = heapq.nsmallest(end, map(place, self.documents()))[window.skip :]
+        places = heapq.nsmallest(end, map(place, documents))[window.skip :]
         found = read_matching(self._scope, self._query, self._fields, [place[-1] for place in places])
         self.read += len(found)
         return sorted(found, key=place)

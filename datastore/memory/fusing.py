@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import NamedTuple
 
+from datastore import allowances
 from datastore.backend import Document, Fields, Query
 from datastore.calls.planning import PlannedQuery, compile_query
 from datastore.deadlines import check
@@ -121,6 +122,6 @@ class Side:
         core, prefix = self._scope.core, self._scope.prefix
         keys = {prefix + encode_key(one.key): one.key for one in ranked if one.key not in self._read}
         if keys:
-            found = core.tracker.with_pending(lambda: list(core.read(list(keys), Fields.ALL).values()))
+            found = core.tracker.with_pending(lambda: list(allowances.read(core, list(keys), Fields.ALL).values()))
             self._read.update(dict.fromkeys(keys.values()))
             self._read.update((keys[document.id], document) for document in found)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from datastore import allowances
 from datastore.adapters.batching import batches
 from datastore.backend import Document, Fields
 from datastore.deadlines import within
@@ -112,7 +113,7 @@ def _compared(
     (ranked,) = matrix.ranked(vector, metric, len(matrix))
     ids = [scope.prefix + encode_key(one.key) for one in ranked]
     wanted = list(dict.fromkeys(ids))
-    read = scope.core.tracker.with_pending(lambda: list(scope.core.read(wanted, Fields.ALL).values()))
+    read = scope.core.tracker.with_pending(lambda: list(allowances.read(scope.core, wanted, Fields.ALL).values()))
     documents = {document.id: document for document in read}
     found = [
         (one.score, documents[id])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast, get_args, overload
 
+from datastore import allowances
 from datastore.arguments import as_bool, as_number, as_text, is_a, shown
 from datastore.backend import Document, Fields, Query
 from datastore.calls.listings import most
@@ -289,7 +290,11 @@ class Search:
         ids = [prefix + encode_key(one.key) for one in ranked]
         watched = () if changes is None else changes.watched(self._known)
         wanted = list(dict.fromkeys((*watched, *ids)))
-        documents = core.tracker.with_pending(lambda: list(core.read(wanted, Fields.ALL).values())) if wanted else ()
+        documents = (
+            core.tracker.with_pending(lambda: list(allowances.read(core, wanted, Fields.ALL).values()))
+            if wanted
+            else ()
+        )
         by_id = {document.id: document for document in documents}
         if changes is not None:
             if not changes.is_last(self._known, by_id):

@@ -7,7 +7,8 @@ import time
 import weakref
 from asyncio import Future
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from hashlib import sha256
 from typing import Any
@@ -47,17 +48,29 @@ class Family:
 
     def __init__(self, limits: ServerLimits, clock: Callable[[], float]) -> None:
         self.answers = Answers(limits.remember_seconds, limits.remember_bytes)
-        self.short, self.long, self.embedding = Share(), Share(), Share()
+        self.short, self.long, self.embedding, self.listings = Share(), Share(), Share(), Share()
         self.narrowing = Bucket(limits.narrowed_per_minute)
         self.uncounted = Uncounted(limits.names_per_day)
         self.leases = NotedLeases(clock)
         """Those that were taken, also for `get_or_set`, and not ended."""
         self.bodies = 0
         """Bytes of bodies that are in memory."""
+        self.answers_bytes = 0
+        """Bytes of answers that wait for their clients."""
+
+    @contextmanager
+    def holding(self, size: int) -> Iterator[None]:
+        """Count so many bytes of an answer as long as the context lasts."""
+        self.answers_bytes += size
+        try:
+            yield
+        finally:
+            self.answers_bytes -= size
 
     def is_idle(self) -> bool:
         """Return whether nothing is lost with this object."""
-        is_busy = any(share.active or share.waiting for share in (self.short, self.long, self.embedding)) or self.bodies
+        shares = self.short, self.long, self.embedding, self.listings
+        is_busy = any(share.active or share.waiting for share in shares) or self.bodies or self.answers_bytes
         is_full = self.narrowing.is_full() and self.uncounted.is_full()
         return not is_busy and is_full and not self.leases and self.answers.is_empty()
 

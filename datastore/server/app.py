@@ -63,6 +63,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _TOOLS = "/mcp"
 _INLINE = 32_768  # bytes of a body that is parsed on the event loop; a larger one in a worker
 _IN_ONE = 1_000_000  # bytes of a listing that is sent with its length
+_BUFFERED = 65_536  # bytes of an answer that may lie in a connection's buffer without being counted
 _HEALTHY = 1.0  # seconds for which the health of the database is not looked up again
 _HEALTH_SECONDS = 5.0
 _LOGGED = (InternalError, BackendUnusableError, DamagedRecordError, BackendUnavailableError)
@@ -234,7 +235,7 @@ class Application:
         except DataStoreError as error:
             self._tell(name, holder, error, began)
             answer = self._failed(error, name, holder.user)
-        await self._send(send, answer)
+        await self._send_to(holder, send, answer, scope.get("datastore.connection"))
 
     async def _sender(self, name: str, scope: Scope, headers: _Headers, send: Send) -> Holder | None:
         """Return who has sent a request, or answer it and return ``None``."""
@@ -355,16 +356,17 @@ class Application:
             async with aclosing(listing):
                 async for some in listing:
                     if not sent and _is_short(some):
-                        await self._send(send, Answer(200, b"".join(some)), kind=LINES_TYPE)
+                        await self._send_to(holder, send, Answer(200, b"".join(some)), connection, LINES_TYPE)
                         return
                     if not sent:
                         sent = True
                         headers = self._with(LINES_TYPE, None)
                         await send({"type": "http.response.start", "status": 200, "headers": headers})
-                    for line in some:
-                        await send({"type": "http.response.body", "body": line, "more_body": True})
-                        if connection is not None and connection.is_gone():
-                            return
+                    with holder.family.holding(sum(map(len, some))):
+                        for line in some:
+                            await send({"type": "http.response.body", "body": line, "more_body": True})
+                            if connection is not None and connection.is_gone():
+                                return
         except Exception as error:  # noqa: BLE001 - told to the client as an error of the store, and logged
             if isinstance(error, BusyError) or (not is_told and isinstance(error, DataStoreError)):
                 self._tell(call.name, holder, error, began)
@@ -546,6 +548,15 @@ class Application:
             headers.append((b"retry-after", str(answer.retry_after).encode()))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
+
+    async def _send_to(
+        self, holder: Holder, send: Send, answer: Answer, connection: Any, kind: str = JSON_TYPE
+    ) -> None:
+        """Send an answer to whoever holds a token; it counts until the client has taken it from this process."""
+        with holder.family.holding(len(answer.body)):
+            await self._send(send, answer, kind=kind)
+            if connection is not None and len(answer.body) > _BUFFERED:
+                await connection.sent()
 
 
 def _given(make: Callable[..., T], *given: Any, **named: Any) -> T:

@@ -70,6 +70,11 @@ class GuardedProtocol(HttpToolsProtocol):
         """Return whether it waits for a request."""
         return not self._in_head and (self.cycle is None or self.cycle.response_complete)
 
+    async def sent(self) -> None:
+        """Wait until nearly all that was written has left this process, or the connection is closed."""
+        if self.flow is not None and self.flow.write_paused:
+            await self.flow.drain()
+
     def is_gone(self) -> bool:
         """Return whether nobody hears what is sent any more."""
         return self.transport is None or self.transport.is_closing()

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from datastore import deadlines
 from datastore.agent import AgentDataStore
+from datastore.allowances import at_most
 from datastore.arguments import as_bool
 from datastore.asynchronous.bound import machinery_of
 from datastore.asynchronous.workers import AT_ONCE, OVER_A_NETWORK, Job, Workers, outcome
@@ -66,6 +67,7 @@ _AT_ONCE_BYTES = 262_144
 _BEGINNING = frozenset({"compute_begin", "lease_take", "run_start"})
 _LEASING = _BEGINNING | {"compute_end", "compute_abandon", "lease_renew", "lease_release"}
 _MOST_LEASES = 10_000
+_MOST_LISTINGS = 10_000  # of all tokens: more than there are connections
 _MANY = 100
 """A batch of more keys or items is a long call."""
 FIRST.update({name: first_parameter(one.step) for name, one in CALLS.items() if one.step and name not in FIRST})
@@ -91,6 +93,7 @@ class Runner:
         self._long_workers = Workers(max(places // 2, 2))
         weakref.finalize(self, self._long_workers.stop, wait=False).atexit = False
         self._long = Lane(max(places // 2, 2), max(places // 4, 1), most, seconds)
+        self._listings = Lane(_MOST_LISTINGS, int(limits.listings), most, seconds)
         # What waits for the host's embedder, which may be a service elsewhere, holds up nothing but its like.
         self._embedding_workers = Workers(max(places // 2, 2))
         weakref.finalize(self, self._embedding_workers.stop, wait=False).atexit = False
@@ -130,11 +133,12 @@ class Runner:
         lane, workers, share = self._places(holder, call, arguments)
         if lane is not self._short:
             work = partial(_bytes_of, call, sync, arguments, leases)
-            return await self._in_lane(lane, workers, share, call, work)  # type: ignore[no-any-return]  # bytes
+            return await self._in_lane(lane, workers, share, call, work, holder)  # type: ignore[no-any-return]  # bytes
         if not lane.enter_at_once(share):
             await lane.enter(share)
         began = time.perf_counter()
         try:
+            self._check_answers(holder)
             if call.name == "get" and len(arguments) == 1:
                 if (answer := self._got_at_once(sync, arguments["key"])) is not None:
                     return answer
@@ -241,13 +245,19 @@ class Runner:
         sync, _ = holder.store(namespace)
         lane, workers, share = self._places(holder, call, arguments)
         if call.name not in _STREAMED:
-            yield await self._in_lane(lane, workers, share, call, partial(_lines_of, call, sync, arguments))
+            work = partial(_lines_of, call, sync, arguments)
+            yield await self._in_lane(lane, workers, share, call, work, holder)
             return
-        # A place is held while records are read, and not while the client takes its time.
+        # A place among those that read is held while records are read, and not while the client takes its time. Then a
+        # page of the database is in memory, so a token has few that are open.
         seconds = inf if call.name in _UNLIMITED else self._core.max_seconds
-        stream = _Stream(call, sync, arguments, leases, seconds)
-        while not stream.is_over:
-            yield await self._in_lane(lane, workers, share, call, stream.more)
+        stream, open = _Stream(call, sync, arguments, leases, seconds), holder.family.listings
+        await self._listings.enter(open)
+        try:
+            while not stream.is_over:
+                yield await self._in_lane(lane, workers, share, call, stream.more)
+        finally:
+            self._listings.leave(open, 0.0)
 
     def _places(self, holder: Holder, call: Call, arguments: Mapping[str, Any]) -> tuple[Lane, Workers, Share]:
         """Return where a call is made: in which lane, by which workers, and as part of which share."""
@@ -276,19 +286,39 @@ class Runner:
         finally:
             lane.leave(share, time.perf_counter() - began)
 
+    def _check_answers(self, holder: Holder) -> None:
+        """Refuse a call that is about to begin if its token leaves too much unread. To read is to be served again.
+
+        Raises:
+            BusyError: If it does.
+        """
+        if holder.family.answers_bytes > self._limits.answers_bytes:
+            raise BusyError("the answers to earlier calls of this token wait to be read; read them first")
+
     async def _in_lane(
-        self, lane: Lane, workers: Workers, share: Share, call: Call | None, work: Callable[[], Any]
+        self,
+        lane: Lane,
+        workers: Workers,
+        share: Share,
+        call: Call | None,
+        work: Callable[[], Any],
+        holder: Holder | None = None,
     ) -> Any:
+        """Do something in a lane; with a holder, unless it leaves too much unread."""
         await lane.enter(share)
         began = time.perf_counter()
         try:
+            if holder is not None:
+                self._check_answers(holder)
             return await self._outcome(workers, call, work)
         finally:
             lane.leave(share, time.perf_counter() - began)
 
     async def _outcome(self, workers: Workers, call: Call | None, work: Callable[[], Any]) -> Any:
         seconds = None if call is not None and call.name in _UNLIMITED else self._core.max_seconds
-        job = Job(work, writes=call is None or call.writes, seconds=seconds)
+        job = Job(
+            partial(_within, self._limits.answer_bytes, work), writes=call is None or call.writes, seconds=seconds
+        )
         workers.submit(job)
         return await outcome(job)
 
@@ -345,6 +375,11 @@ def _about(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     if type(leases) is list and len(leases) == 1 and type(leases[0]) is dict:
         return {"name": leases[0].get("name")}
     return arguments
+
+
+def _within(most: float, work: Callable[[], Any]) -> Any:
+    with at_most(most):
+        return work()
 
 
 def _bytes_of(call: Call, data_store: AgentDataStore, arguments: dict[str, Any], leases: Sequence[Claim]) -> bytes:

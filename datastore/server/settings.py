@@ -26,6 +26,11 @@ class ServerLimits:
         calls_at_once: How many calls of one token are made at once. Others wait.
         waiting_calls: How many calls of one token may wait. More are refused with `ThrottledError`.
         waiting_seconds: How long a call may wait before it is refused.
+        answer_bytes: How much one call may return as a whole, as JSON. A listing that is sent while it is read may be
+            of any length.
+        answers_bytes: How much of answers may wait for their clients to read them, for one token. It begins no call
+            while there is more.
+        listings: How many listings of one token may be sent at once.
         remember_seconds: For how long the answers of writes are remembered, so that a repeated write is not done twice.
             A client repeats a call for less than that.
         remember_bytes: How much these answers may take for one token. Beyond it, a repeat is told that the outcome is
@@ -46,6 +51,9 @@ class ServerLimits:
     calls_at_once: int = 16
     waiting_calls: int = 256
     waiting_seconds: float = 30.0
+    answer_bytes: int = 32_000_000
+    answers_bytes: int = 64_000_000
+    listings: int = 16
     remember_seconds: float = 600.0
     remember_bytes: int = 4_000_000
     at_once_bytes: int = 65_536
