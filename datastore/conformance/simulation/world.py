@@ -267,9 +267,9 @@ class World:
         self.down_until = 0.0
         """Until when the database is down."""
         self.restarts = 0
-        self.made_anew = 0
-        """How often the database was made again."""
         """How often it was stopped."""
+        self.made_anew = 0
+        """How often it was removed and made again."""
         self.history: list[Call] = []
         self.calls: dict[Task, Call] = {}
         """What each task is doing now."""
