@@ -184,6 +184,10 @@ def loading_writes(context: Context, records: Iterable[Record]) -> Steps[list[tu
     return writes
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 def renewing(context: Context, records: Iterable[Record]) -> Steps[None]:
     """Keep longer what would be gone within three quarters of the time: whoever reads it may put a checkpoint on it.
 
@@ -192,7 +196,7 @@ def renewing(context: Context, records: Iterable[Record]) -> Steps[None]:
     """
     if context.ttl is None:
         return
-    due = datetime.now(UTC) + timedelta(seconds=0.75 * context.ttl)
+    due = _now() + timedelta(seconds=0.75 * context.ttl)
     old = [record for record in records if record.expires_at is not None and record.expires_at < due]
     for record in old:
         if "blob" in (kept := known(record)):
