@@ -1,0 +1,88 @@
+"""What bridges are given, checked once for all of them: the agent's store, names of a framework, and spans of time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from datastore import (
+    AgentDataStore,
+    AsyncAgentDataStore,
+    AsyncLog,
+    InvalidNameError,
+    InvalidNameTypeError,
+    InvalidValueError,
+    UnsupportedError,
+)
+
+_LONGEST = timedelta(days=365_000)  # longer ones lead out of the years that a datetime has
+
+
+def awaited(data_store: AgentDataStore | AsyncAgentDataStore) -> AsyncAgentDataStore:
+    """Return the awaited twin of an agent's store.
+
+    Raises:
+        InvalidValueError: If it is neither of the twins.
+    """
+    if isinstance(data_store, AsyncAgentDataStore):
+        return data_store
+    if isinstance(data_store, AgentDataStore):
+        return data_store.asynchronous
+    raise InvalidValueError(
+        f"data_store is of type {type(data_store).__name__}; give what DataStore.agent returns, or its awaited twin"
+    )
+
+
+def text_of(value: object, parameter: str) -> str:
+    """Return a name that a framework gave.
+
+    Raises:
+        InvalidNameError: If it is not text, or empty.
+    """
+    if not isinstance(value, str):
+        raise InvalidNameTypeError(f"{parameter} is of type {type(value).__name__}; it must be a str")
+    if not value:
+        raise InvalidNameError(f"{parameter} is empty")
+    return value
+
+
+def log_of(store: AsyncAgentDataStore, prefix: str, name: object, parameter: str) -> AsyncLog:
+    """Return the log that keeps what a framework calls by a name.
+
+    Raises:
+        InvalidNameError: If it is not text, or empty, or is longer with the prefix than a log's name can be.
+    """
+    text = prefix + text_of(name, parameter)
+    try:
+        return store.log(text)
+    except InvalidNameError as error:
+        raise InvalidNameError(f"{parameter} cannot be kept, since {prefix!r} before it: {error.message}") from error
+
+
+def span_of(value: float | timedelta, parameter: str) -> timedelta:
+    """Return a span of time that was given in seconds or as a `timedelta`.
+
+    Raises:
+        InvalidValueError: If it is neither, or not above 0, or longer than 1,000 years.
+    """
+    try:
+        span = value if isinstance(value, timedelta) else timedelta(seconds=value)
+        if isinstance(value, bool) or not timedelta() < span <= _LONGEST:
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidValueError(
+            f"{parameter} must be a number of seconds above 0, or such a timedelta, up to 1,000 years"
+        ) from None
+    return span
+
+
+def ago(span: timedelta) -> datetime:
+    """Return the moment before which something is older than a span."""
+    return datetime.now(UTC) - span
+
+
+def unknown_format(what: str, known: int) -> UnsupportedError:
+    """Return the error for something stored that this version of a bridge does not know."""
+    return UnsupportedError(
+        f"{what} is not of format {known}, the one that this version of agent-datastore reads here; "
+        "install the version that wrote it"
+    )
