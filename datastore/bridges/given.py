@@ -12,6 +12,7 @@ from datastore import (
     InvalidNameTypeError,
     InvalidValueError,
     UnsupportedError,
+    limits,
 )
 
 _LONGEST = timedelta(days=365_000)  # longer ones lead out of the years that a datetime has
@@ -42,20 +43,32 @@ def text_of(value: object, parameter: str) -> str:
         raise InvalidNameTypeError(f"{parameter} is of type {type(value).__name__}; it must be a str")
     if not value:
         raise InvalidNameError(f"{parameter} is empty")
+    if not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value):
+        raise InvalidNameError(f"{parameter} holds half a character (a lone surrogate)")
     return value
 
 
 def log_of(store: AsyncAgentDataStore, prefix: str, name: object, parameter: str) -> AsyncLog:
-    """Return the log that keeps what a framework calls by a name.
+    """Return the log that keeps what a framework calls by a name. Long names are shortened: no two become the same.
 
     Raises:
-        InvalidNameError: If it is not text, or empty, or is longer with the prefix than a log's name can be.
+        InvalidNameError: If it is not text, or empty.
     """
-    text = prefix + text_of(name, parameter)
-    try:
-        return store.log(text)
-    except InvalidNameError as error:
-        raise InvalidNameError(f"{parameter} cannot be kept, since {prefix!r} before it: {error.message}") from error
+    return store.log(limits.shorten_name(prefix + text_of(name, parameter)))
+
+
+def path_of(*names: tuple[object, str]) -> str:
+    """Return names, each with what to call it in an error, as one key: no two lists of names become the same.
+
+    Raises:
+        InvalidNameError: If one is not text, or empty.
+    """
+    return "/".join(text_of(*name).replace("%", "%25").replace("/", "%2F") for name in names)
+
+
+def last_name(path: str) -> str:
+    """Return the last of the names that were made a key."""
+    return path.rpartition("/")[2].replace("%2F", "/").replace("%25", "%")
 
 
 def span_of(value: float | timedelta, parameter: str) -> timedelta:

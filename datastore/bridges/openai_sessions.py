@@ -1,6 +1,7 @@
 """The `Session` of the OpenAI Agents SDK: the items of a conversation, in an ordered log. Extra ``openai-agents``.
 
-The log of session *S* is ``openai-S``. An entry is an item, or says that the last item was taken away::
+The log of session *S* is ``openai-S``, shortened if it is too long. An entry is an item, or says that the last item was
+taken away::
 
     {"format": 1, "item": {"role": "user", "content": "hello"}}
     {"format": 1, "pop": {"seen": 7, "rest": 4}}
@@ -54,13 +55,13 @@ class DataStoreSession(SessionABC):
 
         Args:
             data_store: Whose session it is. It is kept in its namespace.
-            session_id: Text of 1 to 248 bytes of UTF-8, encoded as the name of a log.
+            session_id: Any text but the empty one.
             session_settings: ``limit`` is how many items `get_items` returns if it is not told.
             ttl: For how long an item is remembered, in seconds or as a `timedelta`; ``None`` for ever. `prune` and
                 `prune_sessions` give back the space.
 
         Raises:
-            InvalidNameError: If ``session_id`` is no such text.
+            InvalidNameError: If ``session_id`` is not such text.
             InvalidValueError: If ``ttl`` is not above 0.
         """
         self._log = log_of(awaited(data_store), _PREFIX, session_id, "session_id")

@@ -68,7 +68,7 @@ def counted(place: str, url: str) -> Iterator[Asked]:
             real = getattr(owner, name)
 
             def note(self, *args, **kwargs):
-                requests.append(args[0])
+                requests.append(name)
                 return real(self, *args, **kwargs)
 
             stack.enter_context(mock.patch.object(owner, name, note))

@@ -271,18 +271,16 @@ def test_what_is_read_does_not_grow_with_what_was_said_or_popped(place, url):
 
 
 class TestHostile:
-    @pytest.mark.parametrize("id", ["a:b", "a/b", "../x", "%3A", " ", "日本", "\x00", "_", "x" * 248])
+    @pytest.mark.parametrize("id", ["a:b", "a/b", "../x", "%3A", " ", "日本", "\x00", "_", "x" * 248, "/" * 900])
     def test_sessions_with_strange_names_do_not_meet(self, data_store, id):
-        for number, name in enumerate([id, id[1:] or "-", f"openai-{id}"[:248]]):
+        for number, name in enumerate([id, id[1:] or "-", f"openai-{id}"]):
             add(DataStoreSession(data_store, name), number)
         assert items_of(DataStoreSession(data_store, id)) == [0]
 
     def test_names_that_cannot_be_are_refused_before_any_request(self, data_store):
-        for id, error in (("", InvalidNameError), (3, InvalidNameTypeError), ("x" * 249, InvalidNameError)):
+        for id, error in (("", InvalidNameError), (3, InvalidNameTypeError), ("\ud800", InvalidNameError)):
             with pytest.raises(error, match="session_id"):
                 DataStoreSession(data_store, id)
-        with pytest.raises(InvalidNameError, match="session_id"):
-            DataStoreSession(data_store, "\ud800")
         with pytest.raises(InvalidValueError, match="data_store is of type str"):
             DataStoreSession("sqlite://", "talk")
 
