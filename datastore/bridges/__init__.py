@@ -10,6 +10,7 @@ module needs the extra of its framework:
 | `datastore.bridges.langgraph_store` | LangGraph's store | ``langgraph`` |
 | `datastore.bridges.langchain_stores` | LangChain's stores of values and bytes | ``langchain`` |
 | `datastore.bridges.key_value` | py-key-value, the storage of FastMCP | ``key-value`` |
+| `datastore.bridges.claude_sessions` | the sessions of the Claude Agent SDK | ``claude-agent`` |
 | `datastore.bridges.openai_sessions` | the sessions of the OpenAI Agents SDK | ``openai-agents`` |
 
 A bridge imports only what ``datastore`` itself exports, so that each shows that the public calls are enough.
