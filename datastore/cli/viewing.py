@@ -33,7 +33,7 @@ def view(
         str | None,
         typer.Option("--as", metavar="NAME", help="Who changes records: person:NAME.", show_default="your login"),
     ] = None,
-    browser: Annotated[bool, typer.Option(help="Open a browser, if there is one.")] = True,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Open no browser; only print the address.")] = False,
     session_minutes: Annotated[
         float, typer.Option(metavar="N", min=1, help="After how long without a click a login ends.")
     ] = 60.0,
@@ -65,7 +65,7 @@ def view(
             nonlocal is_first
             typer.echo(printable(f"open {address}"))
             sys.stdout.flush()
-            if is_first and browser and _has_browser():
+            if is_first and not no_browser and _has_browser():
                 webbrowser.open(address)
             is_first = False
 

@@ -12,33 +12,40 @@ from markupsafe import Markup, escape
 from datastore.values import encode
 from datastore.viewer.text import number, visible
 
-_NODES = 400
-"""Nodes of one tree: a page has a size, whatever a value's is."""
+TREE, TEXT = 35_000, 25_000
+"""Characters of HTML of a value as a tree and as text, about: a page has a size, whatever a value's is."""
 _DEEPEST = 40
+_FRAME = 100  # characters of HTML around what folds, about
 _OPEN = 2
 """Levels that are unfolded at first."""
 _LONGEST = 500  # characters of one text in a tree
-_TEXT = 30_000  # characters of a value as text
 
 _TOKEN = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?|(-?\d[\d.eE+-]*)|(true|false|null)')
 
 
-def tree(value: Any) -> Markup:
-    """Return a value as nested lists, which fold without a script."""
-    return Markup("").join(_Tree().parts(None, value, 0))
+def tree(value: Any, most: int = TREE) -> Markup:
+    """Return a value as nested lists, which fold without a script.
+
+    Args:
+        value: The value.
+        most: The most characters of HTML, about; what follows is left out, and said to be.
+    """
+    return Markup("").join(_Tree(most).parts(None, value, 0))
 
 
 class _Tree:
-    def __init__(self) -> None:
-        self._left = _NODES
+    def __init__(self, most: int) -> None:
+        self._left = most
 
     def parts(self, name: str | int | None, value: Any, depth: int) -> Iterator[Markup]:
         """Yield the HTML of a node and those in it."""
-        self._left -= 1
         label = _label(name)
         if not isinstance(value, dict | list) or not value:
-            yield Markup('<div class="leaf">{}{}</div>').format(label, _scalar(value))
+            leaf = Markup('<div class="leaf">{}{}</div>').format(label, _scalar(value))
+            self._left -= len(leaf)
+            yield leaf
             return
+        self._left -= len(label) + _FRAME
         is_object = isinstance(value, dict)
         size = number(len(value), "field" if is_object else "element")
         folded = Markup(" open") if depth < _OPEN else Markup("")
@@ -109,16 +116,19 @@ def preview(value: Any, most: int = 120) -> Markup:
 
 def coloured(written: str) -> tuple[Markup, bool]:
     """Return JSON text as HTML with its parts marked, and whether it was cut."""
-    shown = written[:_TEXT]
+    shown, left = written[:TEXT], TEXT
     parts, place = list[Markup](), 0
     for found in _TOKEN.finditer(shown):
-        parts.append(_lines(shown[place : found.start()]))
         string, colon, digits, _ = found.groups()
         kind = "number" if digits else ("name" if colon else "string") if string else "word"
-        parts.append(Markup('<span class="{}">{}</span>').format(kind, visible(found[0])))
+        token = Markup('<span class="{}">{}</span>').format(kind, visible(found[0], left))
+        parts += [_lines(shown[place : found.start()]), token]
         place = found.end()
+        left -= len(parts[-2]) + len(token)
+        if left < 0:
+            return Markup("").join(parts), True
     parts.append(_lines(shown[place:]))
-    return Markup("").join(parts), len(written) > _TEXT
+    return Markup("").join(parts), len(written) > len(shown)
 
 
 def _lines(between: str) -> Markup:

@@ -13,6 +13,8 @@ from datastore.viewer.visits import Page, Visit, said
 if TYPE_CHECKING:
     from datastore.record import Record
 
+_METADATA = 10_000  # characters of HTML
+
 
 class _Event(NamedTuple):
     """Something that happened to a record, or will."""
@@ -43,7 +45,7 @@ def record(visit: Visit) -> Page:
             "text": text,
             "is_cut": is_cut,
             "bytes": len(written.encode()),
-            "metadata": values.tree(found.metadata),
+            "metadata": values.tree(found.metadata, _METADATA),
             "events": events(found),
         },
     )
