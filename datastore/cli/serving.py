@@ -70,12 +70,7 @@ def serve(
         fail(_INSTALL)
     with in_one_line():
         if audit:
-            handler = logging.StreamHandler(sys.stderr)
-            handler.setFormatter(logging.Formatter("%(message)s"))
-            log = logging.getLogger("datastore.audit")
-            log.addHandler(handler)
-            log.setLevel(logging.INFO)
-            log.propagate = False
+            log_calls()
         if port is None and uds is None:
             uds = _SOCKET
         made = None if embedder is None else imported(embedder, "--embedder")
@@ -99,3 +94,13 @@ def serve(
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(serve)
+
+
+def log_calls() -> None:
+    """Write what `datastore.audit` logs to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log = logging.getLogger("datastore.audit")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False

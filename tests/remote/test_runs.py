@@ -1,6 +1,7 @@
 """Runs of an agent in a sandbox: what leaves it, and a server that is killed in the middle of a run."""
 
 import datetime
+import os
 
 import pytest
 
@@ -14,8 +15,10 @@ from datastore import (
     ValueTooLargeError,
 )
 from datastore.runs.steps import MOST_TOGETHER
+from datastore.server import ServerLimits, create_app
 from tests.full import FULL
 from tests.remote.processes import ServerProcess
+from tests.remote.serving import serving
 
 LEASE = 2.0
 """Seconds. Nothing is decided by them: whoever finds the run held asks again."""
@@ -90,6 +93,27 @@ def test_what_cannot_be_sent_is_refused_here(data_store, made):
     with pytest.raises(ValueTooLargeError):
         run.step("b", lambda: "x" * 1_000_000)
     assert run.step("c", int) == 0
+
+
+def test_a_server_that_takes_less_than_a_result_says_so_and_the_run_goes_on(store):
+    """Its bodies are smaller than the largest result; what does not fit is refused before it is sent."""
+    limits = ServerLimits(body_bytes=200_000)
+    url = serving(os.getpid()).add(create_app(store, limits=limits))
+    try:
+        with datastore.connect(url, token=store.tokens.mint("ann", "planner")) as data_store:
+            run = data_store.runs.start("run")
+            for call in (
+                lambda: run.step("a", lambda: "x" * 300_000),
+                lambda: run.finish("x" * 300_000),
+                lambda: data_store.set("key", "x" * 300_000),
+            ):
+                with pytest.raises(ValueTooLargeError, match="200,000"):
+                    call()
+            assert run.step("b", lambda: "x" * 100_000) == "x" * 100_000
+            run.finish("y" * 150_000)
+            assert data_store.runs.result("run") == "y" * 150_000
+    finally:
+        serving(os.getpid()).remove(url)
 
 
 def test_times_are_sent_as_seconds(data_store):

@@ -11,6 +11,7 @@ import json
 import random
 import re
 import socket
+from hashlib import sha256
 
 import pytest
 import schemathesis
@@ -19,12 +20,15 @@ from hypothesis import strategies as st
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
 import datastore
+from datastore.blobs.uploads import REQUEST
 from datastore.conformance.topics.memory import WORDS
 from datastore.server import create_app
 from datastore.wire import PREFIX, REPEAT
 from datastore.wire.calls import CALLS
 from tests.full import FULL
 from tests.server.serving import closed, served
+from tests.server.test_blobs import CONTENT, text
+from tests.server.test_calls import IN_ORDER, SOME
 
 SECRET = "only ben knows this"
 CHECKS = [response_schema_conformance, status_code_conformance]
@@ -74,6 +78,68 @@ def test_calls_made_from_the_document_are_answered_as_it_says(world, call):
 
     calls()
     assert operation.path == PREFIX + call
+
+
+def test_every_call_is_described_as_it_succeeds_and_as_it_is_refused(world):
+    """Chance finds no handle and no run. So each call is made with what it takes, and with what it does not."""
+    described, token = world
+    accepted, refused = set[str](), set[str]()
+
+    def ask(name, arguments):
+        operation = described[PREFIX + name]["POST"]
+        headers = {"Authorization": f"Bearer {token}"}
+        case = operation.Case(
+            method="POST", body={"arguments": arguments}, media_type="application/json", headers=headers
+        )
+        response = case.call()
+        case.validate_response(response, checks=CHECKS)
+        (accepted if response.status_code == 200 else refused).add(name)
+        return None if name in CALLS and CALLS[name].in_lines else response.json().get("result")
+
+    def act(run, name, /, **arguments):
+        lease = run["lease"]
+        held = {"id": run["id"], "fence": lease["number"], "handle": lease["handle"]}
+        return ask(f"run_{name}", held | arguments)
+
+    for name, value in (("k", 1), ("number", 1), ("list", []), ("object", {})):
+        ask("set", {"key": name, "value": value})
+    for name in sorted(CALLS.keys() - IN_ORDER):
+        ask(name, SOME.get(name, {}))
+    ask("add_many", {"items": [{"key": "newer", "value": 1}]})
+    for name in ("first", "second"):
+        place = {"name": name, **ask("blob_begin", {"name": name})}
+        ask("blob_write", {**place, "at": 0, "data": text(CONTENT[:REQUEST])})
+        if name == "second":
+            ask("blob_abandon", {**place, "written": REQUEST})
+            continue
+        digest = sha256(CONTENT).hexdigest()
+        ask("blob_finish", {**place, "written": REQUEST, "digest": digest, "data": text(CONTENT[REQUEST:])})
+        ask("blob_read", {"name": name, "version": place["version"], "numbers": [0]})
+    run = ask("run_start", {"id": "fuzzed"})
+    act(run, "append", number=0, entry={"kind": "step", "name": "s", "result": 1, "seconds": 0.5})
+    act(run, "append", number=1, entry={"kind": "branch", "children": 2})
+    act(run, "begin_children", number=2, at=2)
+    act(run, "read", after=0)
+    act(run, "join", number=2, children=[])
+    act(run, "wait", number=3, name="yes")
+    ask("run_signal", {"id": "fuzzed", "name": "yes", "payload": 1})
+    ask("run_fork", {"id": "fuzzed", "at": 1})
+    ask("run_history", {"id": "fuzzed"})
+    ask("lease_release", {"leases": [{"namespace": "default", "name": "fuzzed", "area": "runs", **run["lease"]}]})
+    ask("run_resume", {"id": "fuzzed"})
+    ask("run_cancel", {"id": "fuzzed"})
+    ask("run_retry", {"id": "fuzzed"})
+    ended = ask("run_start", {"id": "ended"})
+    act(ended, "append", number=0, entry={"kind": "end", "status": "done", "result": {"a": 1}})
+    ask("run_result", {"id": "ended"})
+    ask("run_ends", {"children": ["ended"]})
+    ask("whoami", {})
+    ask("narrow", {"label": "child"})
+    every = {*CALLS, "whoami", "narrow"}
+    assert every - accepted == set()
+    for name in every:
+        ask(name, {"no such argument": 1})
+    assert every - refused == set()
 
 
 _VALID = (
