@@ -115,9 +115,14 @@ _ASIDE = {"modify_begin", "note", "run_read", "run_ends"}
 """What a client asks for beside, to do its part of a call: what it has read is told as well."""
 
 
+def _size(event):
+    """Return the bytes; of an entry of a run only whether there are some, as it says how many seconds it has taken."""
+    return bool(event.bytes) if event.call == "run_append" else event.bytes
+
+
 def _told(events):
     found = [
-        (one.call, one.namespace, "" if one.call == "create" else one.key, one.keys, one.found, one.bytes, one.error)
+        (one.call, one.namespace, "" if one.call == "create" else one.key, one.keys, one.found, _size(one), one.error)
         for one in events  # the key of a new record is another one each time
     ]
     events.clear()
