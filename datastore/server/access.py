@@ -33,6 +33,7 @@ _NAMESPACES = 256  # stores kept bound for one token
 _HOLDERS = 10_000  # from here on a tenth is forgotten
 _CHECKS = 2  # tokens that are looked up at once, of those that are not known
 _MOST_CHECKS = 200  # that wait for it
+_MOMENT = 0.1  # seconds in which a request goes on with what it began with, where each one looks its token up
 _EVERYTHING = requests_of(METHODS)
 
 
@@ -188,6 +189,27 @@ class Access:
     def is_known(self, holder: Holder) -> bool:
         """Return whether a token need not be looked up now, as `known` does."""
         return self._is_fresh(holder) and not holder.is_over()
+
+    async def check_again(self, holder: Holder, authorization: bytes | None, since: float) -> float:
+        """Check that a token is still valid whose holder has taken time, to send a body or to read a listing.
+
+        Args:
+            holder: Who holds it.
+            authorization: As `holder` was given it.
+            since: When it was checked, in seconds of `time.monotonic`.
+
+        Returns:
+            When it was checked last.
+
+        Raises:
+            InvalidTokenError: If it was revoked meanwhile, or its time is over.
+        """
+        now = time.monotonic()
+        is_recent = now - since <= max(self._limits.token_seconds, _MOMENT)
+        if is_recent and holder.revocations == revocations(self._core) and not holder.is_over():
+            return since
+        await self.holder(authorization)
+        return now
 
     def _checked(self, digest: bytes) -> Holder | None:
         """Return the holder of a token that was looked up just now."""

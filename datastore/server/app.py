@@ -209,7 +209,7 @@ class Application:
     # --------------------------------------------------------------------------------------------- one call
 
     async def _call(self, name: str, scope: Scope, headers: _Headers, receive: Receive, send: Send) -> None:
-        began = time.perf_counter()
+        began, checked = time.perf_counter(), time.monotonic()
         holder = await self._sender(name, scope, headers, send)
         if holder is None:
             return
@@ -220,11 +220,12 @@ class Application:
             self._check_content(headers)
             body = await self._body(headers, receive, holder)
             try:
+                await self.access.check_again(holder, headers.authorization, checked)
                 if call is not None and name not in holder.requests:
                     raise not_allowed(name)
                 self.access.spend(holder)
                 if call is not None and call.in_lines:
-                    await self._listing(call, holder, body, send, scope.get("datastore.connection"))
+                    await self._listing(call, holder, headers, body, send, scope.get("datastore.connection"))
                     return
                 answer = await self._answer(name, call, holder, headers, body)
             finally:
@@ -346,9 +347,11 @@ class Application:
                 self._tell(name, holder, error, began)
             return self._failed(error, name, holder.user)
 
-    async def _listing(self, call: Call, holder: Holder, body: bytes, send: Send, connection: Any) -> None:
+    async def _listing(
+        self, call: Call, holder: Holder, headers: _Headers, body: bytes, send: Send, connection: Any
+    ) -> None:
         """Answer a call in lines. An error before the first of them is an answer of its own."""
-        began, is_told, sent = time.perf_counter(), False, False
+        began, checked, is_told, sent = time.perf_counter(), time.monotonic(), False, False
         try:
             namespace, arguments, leases = await self._parsed(body, holder)
             given = self.runner.checked(call, arguments)
@@ -361,13 +364,14 @@ class Application:
                         return
                     if not sent:
                         sent = True
-                        headers = self._with(LINES_TYPE, None)
-                        await send({"type": "http.response.start", "status": 200, "headers": headers})
+                        start = self._with(LINES_TYPE, None)
+                        await send({"type": "http.response.start", "status": 200, "headers": start})
                     with holder.family.holding(sum(map(len, some))):
                         for line in some:
                             await send({"type": "http.response.body", "body": line, "more_body": True})
                             if connection is not None and connection.is_gone():
                                 return
+                    checked = await self.access.check_again(holder, headers.authorization, checked)
         except Exception as error:  # noqa: BLE001 - told to the client as an error of the store, and logged
             if isinstance(error, BusyError) or (not is_told and isinstance(error, DataStoreError)):
                 self._tell(call.name, holder, error, began)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import select
 import threading
@@ -57,6 +58,35 @@ def test_a_token_that_this_process_revokes_ends_at_once(client, store, token):
     assert client.call("whoami").status == 200
     store.tokens.revoke(token)
     assert client.call("whoami").status == 401
+
+
+def head_of(call, token, length):
+    """Return the head of a request after which the connection is closed."""
+    head = f"POST /v1/{call} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    return f"{head}Authorization: Bearer {token}\r\nContent-Length: {length}\r\n\r\n".encode()
+
+
+def test_a_token_that_is_revoked_while_its_body_comes_writes_nothing(server, store, token):
+    body = json.dumps({"arguments": {"key": "late", "value": 1}}).encode()
+    connection = server.raw(head_of("set", token, len(body)) + body[:10])
+    assert server.client(token).call("whoami").status == 200  # by now the other one waits for its body
+    assert store.tokens.revoke(token)
+    connection.sendall(body[10:])
+    assert closed(connection).startswith(b"HTTP/1.1 401")
+    assert not store.host("ann").exists("late")
+
+
+@pytest.mark.parametrize("call", ["iter_records", "get_all"])
+def test_a_listing_ends_when_its_token_is_revoked(server, store, token, call):
+    """However slowly it is read: what was read before is sent, and then an error."""
+    store.agent("ann", "tester").set_many({f"k{number:03}": "x" * 200_000 for number in range(100)})
+    connection = server.raw(head_of(call, token, 2) + b"{}")
+    first = connection.recv(10_000)
+    assert first.startswith(b"HTTP/1.1 200")
+    assert store.tokens.revoke(token)
+    rest = closed(connection)
+    assert b"InvalidTokenError" in rest
+    assert b"k099" not in rest
 
 
 def test_a_token_ends_when_that_which_it_was_made_from_does(server, store, token):
