@@ -164,7 +164,7 @@ class PostgresBackend(Backend):
     def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
         """See `Backend.ensure_index`.
 
-        Requests: 3; 1 if it is there, 0 if this store knows it; more while somebody else builds it.
+        Requests: 4; 1 if it is there, 0 if this store knows it; more while somebody else builds it.
         """
         return self._finder.ensure_index(fields, encoded_namespace)
 

@@ -119,7 +119,7 @@ class Finder:
 
         An index that was not finished is removed, and made anew; while somebody else builds it, this waits.
 
-        Requests: 3; 1 if it is there, 0 if this store knows it already; more while somebody else builds it.
+        Requests: 4; 1 if it is there, 0 if this store knows it already; more while somebody else builds it.
         """
         index = declare(fields, encoded_namespace)
         while index.name not in self._indexes:

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.server("postgresql")
 
 
 class TestAgainstTheReference(AgainstTheReference):
-    examples = times(6, 50)
+    examples = times(3, 50)
 
 
 class TestTraps(Traps):

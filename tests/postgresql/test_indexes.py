@@ -138,7 +138,7 @@ def test_too_many_fields_and_a_path_that_no_jsonb_has_are_refused(store, wire):
     assert wire.requests == []
 
 
-def test_making_one_takes_3_requests_and_knowing_it_none(url, store, wire, agent):
+def test_making_one_takes_4_requests_and_knowing_it_none(url, store, wire, agent):
     assert wire.of(lambda: store.ensure_index(["a"])) == 4  # the last look says that it is there
     assert wire.of(lambda: store.ensure_index(["a"])) == 0
     with datastore.connect(url) as other:
