@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
 from datastore.adapters.batching import batches
 from datastore.backend import Delete, Document, Fields, IdRange
-from datastore.blobs.heads import FORMAT, MARK, Found, data_prefix, find_all, part_key, place_of
-from datastore.errors import DamagedRecordError, PermissionDeniedError
+from datastore.blobs.heads import FORMAT, MARK, Found, data_prefix, find_all, head_key, part_key, place_of
+from datastore.documents import is_time, sound_of
+from datastore.errors import PermissionDeniedError
 from datastore.ids import after_namespace, area_range, decode_prefix, encode_key, home_of, key_range
 from datastore.reminders import Swept
 from datastore.scope import Scope
@@ -167,20 +169,13 @@ def _mark(document: Document) -> _Mark | None:
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         return None
     name, version, parts, until = (value.get(one) for one in ("name", "version", "parts", "until"))
-    if not (isinstance(name, str) and isinstance(version, str) and isinstance(until, str)):
+    if not (isinstance(name, str) and isinstance(version, str) and is_time(until)):
         return None
     return _Mark(document.id, document.revision, name, version, parts if isinstance(parts, int) else None, until)
 
 
 def _heads(scope: Scope, marks: Sequence[_Mark]) -> dict[str, Found | None]:
     """Return the head of each name, also one that has expired, or ``None``. A name with a damaged head is left out."""
-    names = list(dict.fromkeys(mark.name for mark in marks))
-    try:
-        heads = find_all(scope, names, expired=True)
-        return {name: heads.get(name) for name in names}
-    except DamagedRecordError:
-        found = dict[str, Found | None]()
-        for name in names:
-            with suppress(DamagedRecordError):
-                found[name] = find_all(scope, [name], expired=True).get(name)
-        return found
+    names = {scope.prefix + encode_key(head_key(mark.name)): mark.name for mark in marks}
+    found, left = sound_of(names, partial(find_all, scope, expired=True))
+    return {names[id]: found.get(id) for id in left}
