@@ -20,7 +20,7 @@ _AGAIN = 3_600.0  # seconds
 
 
 def _sound(sweep: Callable[[Scope], Swept]) -> Callable[[Scope], Swept]:
-    """Return a sweep that leaves an area in which something is damaged, with a warning: others are swept all the same."""
+    """Return a sweep that leaves an area in which something is damaged, with a warning: it must not stop the others."""
 
     def swept(area: Scope) -> Swept:
         try:

@@ -17,6 +17,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from datastore.adapters.batching import batches
+from datastore.arguments import is_a
 from datastore.backend import Delete, Document, Fields, Put, Write
 from datastore.core import Core
 from datastore.errors import DataStoreError
@@ -151,6 +152,8 @@ def _reminder(core: Core, document: Document) -> Reminder | None:
     """Return the reminder in a document; ``None`` if it is none of this format."""
     try:
         area, user_id, namespace = (document.value[name] for name in ("area", "userId", "namespace"))
+        if not is_a(area, str):
+            return None
         scope = Scope(core, user_id, None, namespace).area(area)
         return Reminder(decode_key(split_id(document.id)[1]), area, scope)
     except (TypeError, LookupError, ValueError, DataStoreError):

@@ -28,6 +28,8 @@ from datastore.times import format_time, parse_time
 
 _AT_ONCE = 100
 _AGAIN = 3_600.0  # seconds
+_BELIEVED = 10_000
+"""Parts that are removed because a mark says that there are so many: 2.6 GB."""
 
 
 class _Mark(NamedTuple):
@@ -86,7 +88,8 @@ def remove(scope: Scope, version: str, parts: int | None) -> None:
     Args:
         scope: The scope of the area.
         version: The version, which no head names.
-        parts: How many there are. Where that is not known they are listed, which a database may bill by their size.
+        parts: How many there are. Where that is not known, or they are so many that somebody may have written any
+            number there, they are listed, which a database may bill by their size.
 
     Raises:
         DataStoreError: If some could not be removed.
@@ -94,7 +97,7 @@ def remove(scope: Scope, version: str, parts: int | None) -> None:
     Requests: those of `datastore.AgentDataStore.delete_many` for each 100 parts.
     """
     core = scope.core
-    if parts is not None:
+    if parts is not None and 0 <= parts <= _BELIEVED:
         ids: Iterable[str] = (scope.prefix + encode_key(part_key(version, number)) for number in range(parts))
     else:
         ids = chain.from_iterable(core.all_ids(key_range(scope.prefix, data_prefix(version))))
@@ -169,7 +172,7 @@ def _mark(document: Document) -> _Mark | None:
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         return None
     name, version, parts, until = (value.get(one) for one in ("name", "version", "parts", "until"))
-    if not (isinstance(name, str) and isinstance(version, str) and is_time(until)):
+    if not (isinstance(name, str) and isinstance(version, str) and isinstance(until, str) and is_time(until)):
         return None
     return _Mark(document.id, document.revision, name, version, parts if isinstance(parts, int) else None, until)
 

@@ -8,7 +8,7 @@ from datastore.backend import Fields
 from datastore.documents import made_of, skip
 from datastore.errors import DamagedRecordError
 from datastore.runs import keys
-from datastore.runs.entries import CHECKPOINT, OVER, entry_of, number_in
+from datastore.runs.entries import CHECKPOINT, END, OVER, entry_of, number_in
 from datastore.runs.journal import Head, Journal, checkpoint_in, head_of, open_journal
 from datastore.runs.looking import check_limit
 from datastore.runs.table import Table
@@ -42,7 +42,7 @@ def _prune(table: Table, id: str) -> bool:
         table.write_one(table.delete(place))  # it was pruned before
         return False
     journal = open_journal(table, run)
-    head = journal.head()
+    head = journal.head() or _restored(journal)
     if head is not None:
         if head.status not in OVER or _is_needed(journal):
             if head.status not in OVER:
@@ -55,6 +55,20 @@ def _prune(table: Table, id: str) -> bool:
             return False
     _remove(journal, head, place)
     return True
+
+
+def _restored(journal: Journal) -> Head | None:
+    """Write the head of a run anew if a prune died after it had removed it, and a fork had begun just before.
+
+    Such a fork has found the head, and needs the entries, of which none was removed.
+    """
+    if not _is_needed(journal):
+        return None
+    last, first = journal.last(), journal.table.read_one(keys.pruned(journal.run))
+    if last.kind != END or journal.entry(journal.base + 1 if first is None else number_in(first)) is None:
+        return None
+    journal.end(None, last.number, str(last.value["status"]), journal.start.get("ttl"), last.value.get("error"))
+    return journal.head()
 
 
 def _is_needed(journal: Journal) -> bool:

@@ -1,26 +1,30 @@
 """What lies beside the records of a namespace, damaged record by record and field by field.
 
-A call on what is damaged raises an error of the store, and nothing else. A call that is for all (`due`, `list`, `prune`,
-`list_logs`, a purge) does it for the others.
+A call on what is damaged raises an error of the store, and nothing else. A call that is for all (`due`, `list`,
+`prune`, `list_logs`, a purge) does it for the others.
 """
 
 import logging
+import re
 from contextlib import suppress
+from copy import deepcopy
+from functools import partial
 
 import pytest
 
 import datastore
-from datastore import DataStoreError, KeyExistsError
-from datastore.backend import Fields, IdRange, Put
+from datastore import DamagedRecordError, DataStoreError, KeyExistsError
+from datastore.backend import Delete, Fields, IdRange, Put
 from datastore.conformance.clock import Clock
 from datastore.conformance.documents import at
 from datastore.conformance.faults import backend_of
 from datastore.ids import area_prefix, decode_key, encode_key, split_id, system_prefix
 from datastore.runs import keys
 from datastore.values import encode
+from tests.full import FULL
 
 DAY = 86_400
-WRONG = (None, True, -1, 5, 10**30, "", "?", "a/%", [], [5], {}, {"x": 5})
+WRONG = (None, -1, 10**30, "a/%", [5], {"x": 5})
 RUNS, LOGS, BLOBS = (area_prefix("u:default:", area) for area in ("runs", "logs", "blobs"))
 LEASES, REMINDERS = system_prefix("u", "leases"), system_prefix("", "due")
 
@@ -66,14 +70,16 @@ def damaged_one_by_one(begin, prefix, chosen=lambda key: True):
     with datastore.connect("memory://", clock=clock, tracking="off") as store:
         begin(store, clock)
         found = documents(store, prefix)
-    for document in found:
+        stored = backend_of(store)._stored.copy()
+    for place, document in enumerate(found):
         key = decode_key(split_id(document.id)[1])
-        for value in damages(document.value) if chosen(key) else ():
-            clock = Clock()
-            with datastore.connect("memory://", clock=clock, tracking="off", max_seconds=0.2) as store:
-                begin(store, clock)
-                write(store, document.id, value, document.metadata)
-                yield store, clock, (key, value)
+        for number, value in enumerate(damages(document.value) if chosen(key) else ()):
+            if FULL or (number + place) % 7 == 0:
+                clock = Clock()
+                with datastore.connect("memory://", clock=clock, tracking="off", max_seconds=0.2) as store:
+                    backend_of(store)._stored, backend_of(store)._sorted = deepcopy(stored), None
+                    write(store, document.id, value, document.metadata)
+                    yield store, clock, (key, value)
 
 
 def attempt(*calls):
@@ -97,7 +103,8 @@ def program(run):
     branch = run.branch(1)
     if branch.index is not None:
         return branch.index
-    run.fork(id=run.id + "-fork")
+    if not run.id.endswith("-fork"):
+        run.fork(id=run.id + "-fork")
     run.join(branch.children)
     return run.wait_for("answer", timeout="1d")
 
@@ -146,10 +153,10 @@ def call_each(runs):
 
     for id in ("bad-done", "bad-running", "bad-waiting", "bad-waiting~6.0", "bad-waiting-fork"):
         attempt(
-            *(lambda id=id: runs.get(id), lambda id=id: runs.result(id), lambda id=id: runs.history(id)),
-            lambda id=id: runs.history(id, limit=1, reverse=True),
-            *(lambda id=id: go_on(id), lambda id=id: runs.signal(id, "answer", 8), lambda id=id: go_on(id)),
-            *(lambda id=id: runs.fork(id, at=1), lambda id=id: runs.retry(id), lambda id=id: runs.cancel(id)),
+            *(partial(call, id) for call in (runs.get, runs.result, runs.history)),
+            partial(runs.history, id, limit=1, reverse=True),
+            *(partial(go_on, id), partial(runs.signal, id, "answer", 8), partial(go_on, id)),
+            *(partial(runs.fork, id, at=1), partial(runs.retry, id), partial(runs.cancel, id)),
         )
     all_of_runs(runs)
 
@@ -160,14 +167,32 @@ def test_a_damaged_record_of_a_run_is_an_error_that_stops_no_other():
         check_others(store, clock, damage)
         call_each(store.agent("u", "agent").runs)
         number += 1
-    assert number > 500
+    assert number > 50
 
 
 def test_keys_that_no_run_has_stop_nothing():
     when = "2020-01-01T00:00:00.000000Z"
     strange = [
-        *("w/x", "w//", f"w/{when}/%", f"w/{when}/a/b/c", f"w/{when}/bad-running/x", "h/", "h/%", "h/a/%zz", "l/done/%"),
-        *("l/waiting/a/b", "d/x", f"d/{when}/%", f"x/{when}/", f"k/{when}/%", "j/bad-running/x", "j/bad-done/00000000000x"),
+        *(
+            "w/x",
+            "w//",
+            f"w/{when}/%",
+            f"w/{when}/a/b/c",
+            f"w/{when}/bad-running/x",
+            "h/",
+            "h/%",
+            "h/a/%zz",
+            "l/done/%",
+        ),
+        *(
+            "l/waiting/a/b",
+            "d/x",
+            f"d/{when}/%",
+            f"x/{when}/",
+            f"k/{when}/%",
+            "j/bad-running/x",
+            "j/bad-done/00000000000x",
+        ),
         *("c/bad-waiting/%", "p/%"),
     ]
     for key in strange:
@@ -185,7 +210,7 @@ def test_a_damaged_lease_of_a_run_keeps_that_run_alone():
         clock.advance(2 * DAY)
         assert {"good-running", "bad-running"} & set(runs.due()), damage
         for id in runs.due():
-            attempt(lambda id=id: runs.resume(id).release())
+            attempt(partial(runs.resume, id))
 
 
 def test_a_run_whose_head_is_damaged_is_due_again_when_it_is_mended():
@@ -200,9 +225,22 @@ def test_a_run_whose_head_is_damaged_is_due_again_when_it_is_mended():
         assert (runs.due(), runs.due()) == ([], [])
         write(store, head.id, head.value)
         assert runs.due() == ["run"]
+        write(store, head.id, {"status": 5})
+        with pytest.raises(DamagedRecordError, match=re.escape(head.id)):
+            runs.resume("run")
+        clock.advance(DAY)
+        assert backend_of(store).write([Delete(head.id, at(0))])[0].done
+        with runs.resume("run") as run:
+            run.finish("as before")
+        assert (runs.get("run").status, runs.result("run")) == ("done", "as before")
 
 
 # -------------------------------------------------------------------------------------------------- blobs and reminders
+
+
+def heads_and_marks(store, user):
+    found = [decode_key(split_id(one.id)[1]) for one in documents(store, area_prefix(f"{user}:default:", "blobs"))]
+    return [key for key in found if not key.startswith("data/")]
 
 
 def begin_blobs(store, clock):
@@ -213,15 +251,19 @@ def begin_blobs(store, clock):
         blobs.put("brief", b"brief", ttl=60)
 
 
+def read(blobs, name):
+    with blobs.open(name) as file:
+        return file.read()
+
+
 def check_purge(store, clock, damage):
     """Check that a purge of all users removes what is due of the one in which nothing is damaged, sooner or later."""
     clock.advance(2 * DAY)
     for _ in range(3):
         store.purge_expired()
         clock.advance(DAY)
-    left = [decode_key(split_id(one.id)[1]) for one in documents(store, area_prefix("v:default:", "blobs"))]
-    assert [key for key in left if not key.startswith("data/")] == ["head/plain"], damage
-    assert len(left) == 2, damage
+    assert heads_and_marks(store, "v") == ["head/plain"], damage
+    assert len(documents(store, area_prefix("v:default:", "blobs"))) == 2, damage
     assert store.agent("v", "agent").blobs.get("plain") == b"new"
 
 
@@ -232,20 +274,21 @@ def test_a_damaged_record_of_a_blob_stops_no_purge():
         blobs, agent = store.agent("u", "agent").blobs, store.agent("u", "agent")
         for name in ("plain", "brief"):
             attempt(
-                *(lambda name=name: blobs.get(name), lambda name=name: blobs.open(name).read(), blobs.list),
-                *(lambda name=name: blobs.stat(name), lambda name=name: blobs.put(name, b"again"), agent.purge_expired),
-                lambda name=name: blobs.delete(name, grace=0),
+                *(partial(blobs.get, name), partial(read, blobs, name), blobs.list, partial(blobs.stat, name)),
+                *(partial(blobs.put, name, b"again"), agent.purge_expired, partial(blobs.delete, name, grace=0)),
             )
         number += 1
-    assert number > 200
+    assert number > 20
 
 
 def test_a_damaged_reminder_stops_no_purge():
     """What it was to remind of is found by the purge of that user."""
     for store, clock, damage in damaged_one_by_one(begin_blobs, REMINDERS, lambda key: key != "~used"):
         clock.advance(2 * DAY)
-        assert store.purge_expired() >= 1, damage
-        assert sum(store.purge_expired(user) for user in ("u", "v")) >= 1, damage
+        assert store.purge_expired() >= 2, damage
+        for user in ("u", "v"):
+            store.purge_expired(user)
+            assert heads_and_marks(store, user) == ["head/plain"], damage
 
 
 def test_a_reminder_of_a_newer_version_is_left_to_that():
@@ -259,14 +302,14 @@ def test_a_reminder_of_a_newer_version_is_left_to_that():
         assert [one.value for one in documents(store, newer)] == [value]
 
 
-def test_an_area_that_cannot_be_swept_stops_no_other(monkeypatch):
-    """Nor is it forgotten: the host is reminded of it again."""
+def test_an_area_that_cannot_be_swept_stops_no_other():
+    """Its vectors cannot be read."""
     clock = Clock()
     with datastore.connect("memory://", clock=clock) as store:
         begin_blobs(store, clock)
         memory = store.agent("a", "agent").memory
-        for _ in range(2):
-            memory.add("text", key="key", vector=[1.0, 2.0])
+        memory.add("text", key="key", vector=[1.0, 2.0])
+        memory.edit("key", vector=[1.0, 3.0])
         for one in documents(store, area_prefix("a:default:", "vectors")):
             write(store, one.id, {"x": 5})
         check_purge(store, clock, "vectors")
@@ -287,7 +330,8 @@ def test_a_damaged_record_of_a_log_stops_no_other():
         agent = store.agent("u", "agent")
         assert [name for name in agent.list_logs() if name != "bad"] == ["a", "c"], damage
         log = agent.log("bad")
-        attempt(log.read, log.last, lambda: log.read(after=2), lambda: log.append(5), lambda: log.trim(before=3), log.clear)
+        attempt(log.read, log.last, partial(log.read, after=2), partial(log.append, 5), partial(log.trim, before=3))
+        attempt(log.clear)
         assert len(agent.log("c").read()) == 4
 
 
