@@ -312,7 +312,7 @@ def _found(call: Call, result: Any) -> tuple[int | None, int]:
     if call.result is Result.BEGUN:
         return (1, size_of(result.value)) if result.found else (0, 0)
     if call.result is Result.MATCHES:
-        return len(result), sum(size_of(record.value) for _, record in result)
+        return len(result), sum(size_of(record.value) for _, record, _ in result)
     return None, 0
 
 
