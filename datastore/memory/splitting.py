@@ -71,45 +71,59 @@ class Splitter:
         """
         if self._fits(text, 0, len(text), self.size):
             return []
-        parts, begin = list[Span](), 0
-        last: Span | None = None
-        for start, end in self._pieces(text, 0, len(text), 0):
-            if last is not None and self._fits(text, begin, end, self.size):
-                last = begin, end
+        parts = list[Span]()
+        is_open = False
+        for piece in self._pieces(text, 0, len(text), 0):
+            if piece is None:
+                is_open = False
                 continue
-            if last is not None:
-                parts.append(last)
-            if len(parts) >= MOST_PARTS:
+            start, end = piece
+            if is_open and self._fits(text, parts[-1][0], end, self.size):
+                parts[-1] = parts[-1][0], end
+                continue
+            if len(parts) == MOST_PARTS:
                 raise ValueTooLargeError(f"the text has more than {MOST_PARTS:,} parts; let them be larger")
-            begin = start if last is None else self._again(text, last, end, start)
-            last = begin, end
-        return parts if last is None else [*parts, last]
+            parts.append((self._again(text, parts[-1], end, start) if parts else start, end))
+            is_open = True
+        return parts
 
-    def _pieces(self, text: str, start: int, end: int, mark: int) -> Iterator[Span]:
-        """Yield what parts are made of: each fits into one beside what comes again of the part before it."""
+    def _pieces(self, text: str, start: int, end: int, mark: int) -> Iterator[Span | None]:
+        """Yield what parts are made of, each of which fits into one; ``None`` where a part ends in any case.
+
+        That is before and after what has to be cut at a finer mark: a paragraph that is longer than a part does not
+        begin in the part of the one before it.
+        """
         start, end = _stripped(text, start, end)
         if start == end:
             return
-        if self._fits(text, start, end, self.size - self.overlap) or end - start == 1:
+        if self._fits(text, start, end, self.size) or end - start == 1:
             yield start, end
             return
         if mark == len(_MARKS):
-            cuts = [(start + end) // 2]
+            step = self.size - self.overlap if self.count is None else (end - start + 1) // 2
+            cuts = list(range(start + step, end, step))
         else:
             cuts = [found.end() for found in _MARKS[mark].finditer(text, start, end)]
             mark += 1
+        yield None
         for one, other in zip([start, *cuts], [*cuts, end], strict=True):
             yield from self._pieces(text, one, other, mark)
+        yield None
 
     def _again(self, text: str, last: Span, end: int, start: int) -> int:
-        """Return where a part begins whose first piece is given: at a sentence, or else a word, of the one before."""
+        """Return where a part begins whose first piece is given: at a sentence, or else a word, of the one before.
+
+        It begins with that piece if both do not fit into one part.
+        """
         if not self.overlap:
             return start
         for mark in (_SENTENCE, _WORD):
             begins = [found.end() for found in mark.finditer(text, *last) if last[0] < found.end() < last[1]]
             place = bisect_left(begins, True, key=lambda begin: self._fits(text, begin, last[1], self.overlap))
-            if place < len(begins) and self._fits(text, begins[place], end, self.size):
-                return begins[place]
+            if place < len(begins):
+                begins = begins[place:]
+                place = bisect_left(begins, True, key=lambda begin: self._fits(text, begin, end, self.size))
+                return begins[place] if place < len(begins) else start
         return start
 
     def _fits(self, text: str, start: int, end: int, most: int) -> bool:

@@ -34,7 +34,8 @@ class ServerLimits:
             without waiting (SQLite). Everything else is read by workers; 0 lets them read everything.
         narrowed_per_minute: How many narrower tokens one token may make in a minute.
         nearest: How many matches one search of ``data_store.memory`` may ask for.
-        texts: How many texts one call may give to the host's embedder, and how many namespaces it may search.
+        texts: How many texts one call may give to the host's embedder, or parts that it asks for, and how many
+            namespaces it may search.
     """
 
     token_seconds: float = 1.0
