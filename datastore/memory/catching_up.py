@@ -12,8 +12,9 @@ from datastore.calls.batches import keys_of
 from datastore.calls.steps import Steps
 from datastore.ids import encode_key
 from datastore.memory.embedding import embedding_parts, needed
+from datastore.memory.splitting import check_split
 from datastore.memory.vectors import AREA, Stored, id_at
-from datastore.memory.writing import check_model, check_split, tell
+from datastore.memory.writing import check_model, tell
 from datastore.scope import Scope
 
 _AT_ONCE = 100

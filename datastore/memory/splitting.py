@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from datastore.arguments import as_int, shown
+from datastore.arguments import as_int, is_a, shown
 from datastore.errors import EmbedderError, InvalidValueError, ValueTooLargeError, kind_of
 
 Span: TypeAlias = tuple[int, int]
@@ -139,6 +139,26 @@ class Splitter:
                 f"the splitter's count has returned {kind_of(counted)}; it must return how many there are"
             )
         return number <= most
+
+
+def check_split(split: Any, vector: Any = None) -> Splitter | None:
+    """Check how a text is to be split.
+
+    Raises:
+        InvalidValueError: If ``split`` is no `Splitter`, counts anything but characters, or a vector is given as well.
+    """
+    if split is None:
+        return None
+    if not is_a(split, Splitter):
+        raise InvalidValueError(f"split is {kind_of(split)}; it must be a datastore.Splitter")
+    if split.count is not None:
+        raise InvalidValueError(
+            "split counts by a function, which cannot be kept for the next edit; count characters, or let the host "
+            "give the splitter to its Embedder"
+        )
+    if vector is not None:
+        raise InvalidValueError("split is given with a vector, which is that of the whole text; give one of them")
+    return split
 
 
 def _stripped(text: str, start: int, end: int) -> Span:

@@ -17,7 +17,7 @@ from datastore.ids import encode_key, new_key
 from datastore.memory.changes import Model, fits, is_indexed
 from datastore.memory.embedding import embedding_parts, needed
 from datastore.memory.spaces import spaces_of
-from datastore.memory.splitting import Splitter
+from datastore.memory.splitting import Splitter, check_split
 from datastore.memory.vectors import AREA, Made, Stored, id_at, packed, put, stored_in
 from datastore.retry import Backoff
 from datastore.scope import Scope
@@ -50,26 +50,6 @@ def entry(scope: Scope, item: Item, vector: Any, split: Any, name: str, *, if_ab
     where = name.replace("text", "vector", 1)
     given = None if vector is None else packed(vector, where, dimensions)
     return Entry(made._replace(if_absent=if_absent), given, splitter)
-
-
-def check_split(split: Any, vector: Any = None) -> Splitter | None:
-    """Check how a text is to be split.
-
-    Raises:
-        InvalidValueError: If ``split`` is no `Splitter`, counts anything but characters, or a vector is given as well.
-    """
-    if split is None:
-        return None
-    if not is_a(split, Splitter):
-        raise InvalidValueError(f"split is {kind_of(split)}; it must be a datastore.Splitter")
-    if split.count is not None:
-        raise InvalidValueError(
-            "split counts by a function, which cannot be kept for the next edit; count characters, or let the host "
-            "give the splitter to its Embedder"
-        )
-    if vector is not None:
-        raise InvalidValueError("split is given with a vector, which is that of the whole text; give one of them")
-    return split
 
 
 def entries(

@@ -15,7 +15,7 @@ from datastore.agent import AgentDataStore
 from datastore.arguments import as_number, as_text, elements, is_a, is_mapping
 from datastore.calls.batches import Item, items_of, keys_of
 from datastore.errors import DataStoreError
-from datastore.memory.splitting import Splitter
+from datastore.memory.splitting import Splitter, check_split
 from datastore.memory.vectors import packed
 from datastore.remote.served import AcceptedError
 from datastore.scope import Scope
@@ -76,6 +76,8 @@ def _prepared(name: str, value: Any) -> Any:
             if type(vectors) is list
             else vectors
         )
+    if name == "split":
+        return check_split(value)
     if name in ("vector", "text_or_vector") and value is not None and not is_a(value, str):
         return _packed(value, name)
     return value
@@ -125,7 +127,7 @@ def _part(name: str, value: Any) -> str:
         return f'"texts":[{",".join(map(_text, value))}]'
     if name == "vectors" and type(value) is list:
         return f'"vectors":[{",".join(map(_vector, value))}]'
-    if name == "split" and isinstance(value, Splitter) and value.count is None:
+    if isinstance(value, Splitter):
         return f'"split":{dump(split_to_json(value)).decode()}'
     if type(value) is memoryview:
         return f'"{name}":{_vector(value)}'

@@ -7,6 +7,7 @@ from typing import Any
 
 from datastore.arguments import as_int
 from datastore.errors import InvalidValueError, QueryError
+from datastore.memory.splitting import MOST_PARTS
 from datastore.server.settings import ServerLimits
 from datastore.wire.calls import IN_STEPS, Call
 
@@ -48,4 +49,5 @@ def _parts(arguments: Mapping[str, Any]) -> int:
     size, overlap = as_int(split.get("size")) or 1, as_int(split.get("overlap")) or 0
     texts = [arguments.get("text"), *(given.values() if type(given) is dict else given if type(given) is list else ())]
     values = [text.get("value") if type(text) is dict else text for text in texts]
-    return sum(len(value) // max(size - overlap, 1) + 1 for value in values if type(value) is str)
+    step = max(size - overlap, 1)
+    return sum(min(len(value) // step + 1, MOST_PARTS) for value in values if type(value) is str)
