@@ -7,6 +7,7 @@ module needs the extra of its framework:
 | module | is | extra |
 |---|---|---|
 | `datastore.bridges.langgraph_checkpoints` | LangGraph's checkpointer | ``langgraph`` |
+| `datastore.bridges.langgraph_store` | LangGraph's store | ``langgraph`` |
 
 A bridge imports only what ``datastore`` itself exports, so that each shows that the public calls are enough.
 """
