@@ -38,7 +38,8 @@ class ServerLimits:
         names_per_day: How many new names one token may use in a day, with those that descend from it, for what no quota
             counts: leases, those of runs, and narrower tokens. The record of a lease is kept for 30 days.
         nearest: How many matches one search of ``data_store.memory`` may ask for.
-        texts: How many texts one call may give to the host's embedder, and how many namespaces it may search.
+        texts: How many texts one call may give to the host's embedder, or parts that it asks for, and how many
+            namespaces it may search.
     """
 
     token_seconds: float = 1.0
