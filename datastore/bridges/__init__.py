@@ -7,9 +7,6 @@ module needs the extra of its framework:
 | module | is | extra |
 |---|---|---|
 | `datastore.bridges.langgraph_checkpoints` | LangGraph's checkpointer | ``langgraph`` |
-| `datastore.bridges.langgraph_store` | LangGraph's store | ``langgraph`` |
-| `datastore.bridges.langchain_stores` | LangChain's stores of values and bytes | ``langchain`` |
-| `datastore.bridges.key_value` | py-key-value, the storage of FastMCP | ``key-value`` |
 | `datastore.bridges.anthropic_memory` | the memory tool of Anthropic's SDK | ``anthropic`` |
 | `datastore.bridges.claude_sessions` | the sessions of the Claude Agent SDK | ``claude-agent`` |
 | `datastore.bridges.openai_sessions` | the sessions of the OpenAI Agents SDK | ``openai-agents`` |

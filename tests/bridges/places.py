@@ -49,13 +49,8 @@ PLACES: dict[str, Callable[[Path], AbstractContextManager[str]]] = {
     "firestore": _firestore,
 }
 
-ON_SERVERS = pytest.mark.parametrize(
-    "place",
-    [
-        "memory",
-        "sqlite",
-        *(pytest.param(name, marks=pytest.mark.server(name)) for name in ("couchdb", "dynamodb", "firestore")),
-    ],
-    indirect=True,
-)
+SERVERS = [pytest.param(name, marks=pytest.mark.server(name)) for name in ("couchdb", "dynamodb", "firestore")]
+ON_SERVERS = pytest.mark.parametrize("place", ["memory", "sqlite", *SERVERS], indirect=True)
 """Runs a test, or each test of a class, on the servers as well."""
+ON_SERVERS_ALONE = pytest.mark.parametrize("place", SERVERS, indirect=True)
+"""For what is counted between a client and its server."""
