@@ -10,6 +10,7 @@ module needs the extra of its framework:
 | `datastore.bridges.anthropic_memory` | the memory tool of Anthropic's SDK | ``anthropic`` |
 | `datastore.bridges.claude_sessions` | the sessions of the Claude Agent SDK | ``claude-agent`` |
 | `datastore.bridges.openai_sessions` | the sessions of the OpenAI Agents SDK | ``openai-agents`` |
+| `datastore.bridges.pydantic_ai_conversations` | Pydantic AI's conversations | ``pydantic-ai`` |
 
 A bridge imports only what ``datastore`` itself exports, so that each shows that the public calls are enough.
 """
