@@ -6,10 +6,12 @@ module needs the extra of its framework:
 
 | module | is | extra |
 |---|---|---|
+| `datastore.bridges.anthropic_memory` | the memory tool of Anthropic's SDK | ``anthropic`` |
 | `datastore.bridges.claude_sessions` | the sessions of the Claude Agent SDK | ``claude-agent`` |
 | `datastore.bridges.langgraph_checkpoints` | LangGraph's checkpointer | ``langgraph`` |
 | `datastore.bridges.langgraph_store` | LangGraph's store | ``langgraph`` |
 | `datastore.bridges.openai_sessions` | the sessions of the OpenAI Agents SDK | ``openai-agents`` |
+| `datastore.bridges.pydantic_ai_conversations` | Pydantic AI's conversations | ``pydantic-ai`` |
 
 A bridge imports only what ``datastore`` itself exports, so that each shows that the public calls are enough.
 """
