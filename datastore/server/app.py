@@ -40,9 +40,10 @@ from datastore.events import CallEvent
 from datastore.quotas import Quota
 from datastore.server.access import Access, Holder, not_allowed
 from datastore.server.fairness import BusyError
+from datastore.server.hosts import LOOPBACK, answers_to, names
 from datastore.server.openapi import document
 from datastore.server.running import Runner
-from datastore.server.settings import LOOPBACK, ServerLimits
+from datastore.server.settings import ServerLimits
 from datastore.store import DataStore
 from datastore.times import text_of
 from datastore.watching import tell
@@ -123,7 +124,7 @@ class Application:
         self.runner = Runner(store, limits)
         self._store = store
         self._limits = limits
-        self._hosts = None if allowed_hosts is None else frozenset(host.lower() for host in allowed_hosts)
+        self._hosts = names(allowed_hosts)
         self._origins = frozenset(allowed_origins)
         self._rest = rest
         self.tools: ServedTools | None = None
@@ -446,12 +447,9 @@ class Application:
 
     def _check_host(self, headers: _Headers) -> None:
         """Refuse what a browser would send that was led here: a strange host (DNS rebinding), or a strange origin."""
-        if self._hosts is not None:
-            host = (headers.host or b"").decode("latin-1").lower()
-            name = host if host.endswith("]") else host.rpartition(":")[0] or host
-            if name not in self._hosts:
-                error = PermissionDeniedError("this server does not answer to this Host", by_the_store=True)
-                raise _RefusedError(421, error)
+        if not answers_to(self._hosts, headers.host):
+            error = PermissionDeniedError("this server does not answer to this Host", by_the_store=True)
+            raise _RefusedError(421, error)
         if headers.origin is not None and headers.origin.decode("latin-1") not in self._origins:
             error = PermissionDeniedError("requests of web pages are refused", by_the_store=True)
             raise _RefusedError(403, error)

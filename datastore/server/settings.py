@@ -7,9 +7,6 @@ from dataclasses import dataclass, fields
 from datastore.arguments import as_number, shown
 from datastore.errors import ConfigurationError
 
-LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-"""The hosts that a server on loopback or on a Unix socket answers to."""
-
 _MAY_BE_NONE = frozenset({"token_seconds", "waiting_calls", "at_once_bytes", "narrowed_per_minute"})
 
 

@@ -1,0 +1,28 @@
+"""JSON as a person types it: at a command line, or into a form."""
+
+from __future__ import annotations
+
+from json import JSONDecodeError
+from typing import Any
+
+from datastore.errors import InvalidValueError
+from datastore.values import article, decode
+
+
+def parse_json(name: str, text: str, remedy: str = "") -> Any:
+    """Return the value of JSON text, which may hold integers of any size."""
+    try:
+        return decode(" " + text)
+    except JSONDecodeError as error:  # its position counts the space
+        said: Exception = JSONDecodeError(error.msg, text, error.pos - 1)
+    except (ValueError, RecursionError) as error:
+        said = error
+    raise InvalidValueError(f"{name} is not JSON ({said}){remedy}") from None
+
+
+def parse_object(name: str, text: str) -> dict[str, Any]:
+    """Return the object of JSON text."""
+    found = parse_json(name, text)
+    if not isinstance(found, dict):
+        raise InvalidValueError(f"{name} is {article(found)}; it must be a JSON object, such as '{{\"a\": 1}}'")
+    return found
