@@ -66,6 +66,8 @@ RUNS = (
     Run("dynamodb: 32 threads (quiet)", 1.5, "throughput.py dynamodb --rounds 3"),
     Run("firestore: calls", 2, "firestore_against_client.py --rounds 5"),
     Run("firestore: 32 threads", 1.5, "throughput.py firestore --rounds 3"),
+    Run("postgresql: calls, not counted", 1.5, "postgresql_against_client.py --uncounted --rounds 5"),
+    Run("postgresql: calls, counted", 1.5, "postgresql_against_client.py --rounds 5"),
     Run("redis: calls, not counted", 1, "redis_against_client.py --uncounted --rounds 5"),
     Run("redis: calls, counted", 1, "redis_against_client.py --rounds 5"),
 )

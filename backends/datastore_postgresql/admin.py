@@ -5,6 +5,7 @@ from __future__ import annotations
 from datastore.administration import Diagnostic
 from datastore_postgresql.client import Session
 from datastore_postgresql.schema import TABLE
+from datastore_postgresql.vectors import INDEX_OF
 
 _MOST_SKEW = 5.0  # seconds; expiry and the order of changes depend on the writers' clocks
 
@@ -14,15 +15,17 @@ def examine(session: Session, schema: str, now: float) -> list[Diagnostic]:
 
     Requests: 1.
     """
-    ((version, time, fsync, commits, replica, refuses, unfinished),) = session.ask(
+    ((version, time, fsync, commits, replica, refuses, unfinished, vectors),) = session.ask(
         """
         SELECT current_setting('server_version'), extract(epoch FROM clock_timestamp())::float8,
             current_setting('fsync'), current_setting('synchronous_commit'), pg_is_in_recovery(),
             current_setting('default_transaction_read_only'),
             ARRAY(SELECT i.relname::text FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid
                 JOIN pg_class AS c ON c.oid = x.indrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
-                WHERE n.nspname = %s AND c.relname = %s AND NOT x.indisvalid ORDER BY 1)""",
-        (schema, TABLE),
+                WHERE n.nspname = %s AND c.relname = %s AND NOT x.indisvalid ORDER BY 1),
+            ARRAY(SELECT i.relname::text FROM pg_class AS i JOIN pg_namespace AS n ON n.oid = i.relnamespace
+                WHERE n.nspname = %s AND starts_with(i.relname, %s) ORDER BY 1)""",
+        (schema, TABLE, schema, INDEX_OF),
     )
     skew = now - time
     findings = [
@@ -44,6 +47,11 @@ def examine(session: Session, schema: str, now: float) -> list[Diagnostic]:
         findings.append(
             Diagnostic(False, "default_transaction_read_only is on: it takes no writes", "or open it with mode=ro")
         )
+    if vectors:
+        findings.append(Diagnostic(True, f"indexes of vectors: {', '.join(vectors)}"))
+    else:
+        exact = "it has no index of vectors: all searches are exact (memory.ensure_index() makes one, with pgvector)"
+        findings.append(Diagnostic(True, exact))
     findings += [
         Diagnostic(False, f"the index {name} was not finished, and helps no query", "declare it again")
         for name in unfinished

@@ -36,6 +36,7 @@ from datastore_postgresql.indexes import known
 from datastore_postgresql.reading import SCAN_PAGE, Reader
 from datastore_postgresql.removing import Remover
 from datastore_postgresql.schema import settle, statement_to_drop, table_of
+from datastore_postgresql.vectors import MOST, Vectors
 from datastore_postgresql.writing import Records
 
 _BATCH = 1_000
@@ -54,6 +55,7 @@ class PostgresBackend(Backend):
         remembered_writes=REMEMBERED,
         parsed_values=True,
         content=True,
+        nearest_at_once=MOST,
         tenant_databases=True,
     )
 
@@ -77,7 +79,8 @@ class PostgresBackend(Backend):
             raise
         table, memory = table_of(settings.schema), Memory()
         self._memory = memory
-        records = Records(session, table)
+        self._vectors = Vectors(session, table, settings.schema)
+        records = Records(session, table, self._vectors)
         self._writer = Writer(records, memory)
         self._counter = Counter(records, memory, _BATCH)
         self._reader = Reader(session, table, memory)
@@ -167,6 +170,20 @@ class PostgresBackend(Backend):
         Requests: 4; 1 if it is there, 0 if this store knows it; more while somebody else builds it.
         """
         return self._finder.ensure_index(fields, encoded_namespace)
+
+    def nearest(self, range: IdRange, vector: bytes, number: int, metric: str) -> list[str] | None:
+        """See `Backend.nearest`.
+
+        Requests: 1; 2 if the index finds too few; 1 more the first time.
+        """
+        return self._vectors.nearest(range, vector, number, metric)
+
+    def ensure_vectors(self, range: IdRange, dimensions: int) -> str:
+        """See `Backend.ensure_vectors`.
+
+        Requests: 2 if it is there; 4 more to make it, and 2 more for the first of a database.
+        """
+        return self._vectors.ensure(dimensions)
 
     def clear(self, range: IdRange, at: str) -> int:
         """See `Backend.clear`.

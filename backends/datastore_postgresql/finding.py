@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from datastore import deadlines
 from datastore.adapters.pushdown import push, query_of
 from datastore.backend import Document, DocumentPage, Fields, IdRange, Plan, Query
 from datastore.documents import fields_of
-from datastore.errors import BackendUnavailableError
 from datastore.ids import scope_of
 from datastore.queries.tree import Path, asks
+from datastore_postgresql.building import build
 from datastore_postgresql.client import Session
-from datastore_postgresql.failures import NAME
 from datastore_postgresql.indexes import Index, best_search, conditions_of, declare
-from datastore_postgresql.queries import Sql, literal
+from datastore_postgresql.queries import Sql
 from datastore_postgresql.reading import Reader, bounds
 
 if TYPE_CHECKING:
     from datastore.queries.matcher import Predicate
-
-_BUILD_SECONDS = 3_600.0
-"""How long building an index may take, unless the call may take less."""
-_LOOK_SECONDS = 0.5
-"""How often is looked whether an index is there that somebody else builds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,46 +114,10 @@ class Finder:
         Requests: 4; 1 if it is there, 0 if this store knows it already; more while somebody else builds it.
         """
         index = declare(fields, encoded_namespace)
-        while index.name not in self._indexes:
-            state, comment = self._look(index)
-            if state == "finished":
-                if comment != index.comment:  # for other processes; and the planner knows nothing of new expressions
-                    self._session.ask(
-                        f'COMMENT ON INDEX "{self._schema}"."{index.name}" IS {literal(index.comment)}; '
-                        f"ANALYZE {self._table}"
-                    )
-                self._indexes[index.name] = index
-            elif state == "being built":
-                self._wait(index)
-            else:
-                self._make(index, again=state == "unfinished")
+        if index.name not in self._indexes:
+            build(self._session, self._schema, self._table, index.name, index.body, index.comment)
+            self._indexes[index.name] = index
         return index.name
-
-    def _look(self, index: Index) -> tuple[str, str | None]:
-        """Return how far an index is, and its comment; ``missing`` if there is none."""
-        rows = self._session.ask(
-            """
-            SELECT CASE WHEN x.indisvalid THEN 'finished'
-                WHEN EXISTS (SELECT FROM pg_stat_progress_create_index AS p WHERE p.index_relid = i.oid)
-                THEN 'being built' ELSE 'unfinished' END, obj_description(i.oid, 'pg_class')
-            FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid
-            JOIN pg_namespace AS n ON n.oid = i.relnamespace WHERE n.nspname = %s AND i.relname = %s""",
-            (self._schema, index.name),
-        )
-        return (rows[0][0], rows[0][1]) if rows else ("missing", None)
-
-    def _make(self, index: Index, *, again: bool) -> None:
-        if again:
-            self._session.ask(f'DROP INDEX CONCURRENTLY IF EXISTS "{self._schema}"."{index.name}"', (), _BUILD_SECONDS)
-        self._session.ask(
-            f'CREATE INDEX CONCURRENTLY IF NOT EXISTS "{index.name}" ON {self._table} {index.body}', (), _BUILD_SECONDS
-        )
-
-    def _wait(self, index: Index) -> None:
-        left = deadlines.left()
-        if left < _LOOK_SECONDS:
-            raise BackendUnavailableError(f"the index {index.name} is still being built; ask again later", backend=NAME)
-        time.sleep(_LOOK_SECONDS)
 
 
 def _closer_look(query: Query) -> Callable[[Document], bool] | None:

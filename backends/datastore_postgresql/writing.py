@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from datastore.adapters.changes import Applied, Change, Late, Result, Rules
@@ -21,6 +22,7 @@ from datastore.values import encode
 from datastore_postgresql.client import Session
 from datastore_postgresql.codec import STATE, held, known_of, written
 from datastore_postgresql.failures import NAME, RefusedForNowError
+from datastore_postgresql.vectors import MOST_DIMENSIONS, Vectors, text_of
 
 _GIVEN: Mapping[str, str] = {
     "_id": "text",
@@ -66,8 +68,10 @@ class Records(Primitives):
     rules = Rules(replaces_whole=False)
     counting = Counting.UNSEEN
 
-    def __init__(self, session: Session, table: str) -> None:
+    def __init__(self, session: Session, table: str, vectors: Vectors) -> None:
         self._session = session
+        self._table = table
+        self._vectors = vectors
         self._load = f'SELECT {STATE} FROM {table} WHERE "_id" = ANY(%s)'
         self._swap = _statement(table)
         self._count = _counting_statement(table)
@@ -86,8 +90,13 @@ class Records(Primitives):
         """
         if isinstance(changes[0].write, Access):
             return self._counted(changes)
-        given = [_row_of(change) for change in sorted(changes, key=lambda change: change.id)]  # locks in one order
-        rows = self._session.ask(self._swap, [list(column) for column in zip(*given, strict=True)])
+        changes_in_order = sorted(changes, key=lambda change: change.id)  # locks in one order
+        given = [_row_of(change) for change in changes_in_order]
+        statement, vectors = self._swap, list(map(_vector_of, changes_in_order))
+        if any(vectors) and (at := self._vectors.at()) is not None:  # only where an index of them was declared
+            statement = _statement(self._table, f"{at}vector")
+            given = [(*row, vector) for row, vector in zip(given, vectors, strict=True)]
+        rows = self._session.ask(statement, [list(column) for column in zip(*given, strict=True)])
         done = {row[1] for row in rows if row[0] is None}
         stored = {row[1]: row for row in rows if row[0] is not None}
         tokens = {row[0]: row[3] for row in given}
@@ -148,22 +157,32 @@ def _row_of(change: Change) -> tuple[Any, ...]:
     return tuple(map(row.get, _NAMES))
 
 
-def _statement(table: str) -> str:
+def _vector_of(change: Change) -> str | None:
+    vector = change.write.vector if isinstance(change.write, Put) else None
+    return None if vector is None or len(vector) > 4 * MOST_DIMENSIONS else text_of(vector)
+
+
+@lru_cache(maxsize=64)
+def _statement(table: str, vector: str = "") -> str:
     """Return the statement that makes changes; its parameters are an array for each of `_GIVEN`.
+
+    With the type of the column of vectors there is one more array, of these.
 
     It returns a row for each change that was made, without a token, and one of `STATE` for each other row that is
     there.
     """
-    names = ", ".join(f'"{name}"' for name in _NAMES)
-    arrays = ", ".join(f"%s::{kind}[]" for kind in _GIVEN.values())
-    columns = ", ".join(f'"{name}"' for name in _COLUMNS)
-    made = ", ".join(f'"{name}"::jsonb' if name in _JSON else f'"{name}"' for name in _COLUMNS)
+    types = dict.fromkeys(_JSON, "jsonb") | ({"vector": vector} if vector else {})
+    more = ("vector",) if vector else ()
+    names = ", ".join(f'"{name}"' for name in (*_NAMES, *more))
+    arrays = ", ".join(f"%s::{kind}[]" for kind in (*_GIVEN.values(), *["text" for _ in more]))
+    columns = ", ".join(f'"{name}"' for name in (*_COLUMNS, *more))
+    made = ", ".join(f'"{name}"::{types[name]}' if name in types else f'"{name}"' for name in (*_COLUMNS, *more))
     sets = []
-    for name in _COLUMNS[1:]:
-        new, old = f'g."{name}"{"::jsonb" if name in _JSON else ""}', f't."{name}"'
+    for name in (*_COLUMNS[1:], *more):
+        new, old = f'g."{name}"{f"::{types[name]}" if name in types else ""}', f't."{name}"'
         if name in _ALWAYS:
             sets.append(f'"{name}" = {new}')
-        elif name in _WITH_VALUE:
+        elif name in (*_WITH_VALUE, *more):
             sets.append(f"\"{name}\" = CASE WHEN g.how = '{_TOUCH}' THEN {old} ELSE {new} END")
         elif name in _IF_GIVEN:
             given = f'g.how = \'{_REPLACE}\' OR coalesce(g."metadata", g."metadataText") IS NOT NULL'

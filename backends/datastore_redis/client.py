@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+from hiredis import pack_command
 from redis import exceptions as client
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -39,6 +40,11 @@ class Settings(NamedTuple):
 def run(script: Script, keys: Sequence[str], *arguments: Any) -> Command:
     """Return the command that runs a script."""
     return ("EVALSHA", script.digest, len(keys), *keys, *arguments)
+
+
+def packed(commands: Sequence[Command]) -> bytes:
+    """Return what is sent for commands. The client looks at each argument, which takes three times as long."""
+    return b"".join(map(pack_command, commands))
 
 
 class Session:
@@ -95,7 +101,7 @@ class Session:
             connection: Any = None
             try:
                 connection = self._connection()
-                connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+                connection.send_packed_command([packed(commands)], check_health=False)
                 answers: list[Any] = []
                 for _ in commands:
                     try:

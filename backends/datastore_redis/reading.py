@@ -180,10 +180,13 @@ class Reader:
         found = list[tuple[str, _Row | DataStoreError]]()
         record = self._names.record
         rows = self._session.try_all([("HMGET", record(id), *names) for id in ids])
+        nothing = len(names)
         for id, row in zip(ids, rows, strict=True):
-            if isinstance(row, DataStoreError) and not isinstance(row, WrongTypeError):
-                raise row
-            if isinstance(row, DataStoreError) or any(one is not None for one in row):
+            if isinstance(row, DataStoreError):
+                if not isinstance(row, WrongTypeError):
+                    raise row
+                found.append((id, row))
+            elif row.count(None) < nothing:
                 found.append((id, row))
         return found
 

@@ -186,7 +186,7 @@ class Names:
         Args:
             user: What ids begin with, without the colon.
         """
-        return f"{self.name}:{{{user.replace('}', '%7D')}}}"
+        return f"{self.name}:{{{user.replace('}', '%7D') if '}' in user else user}}}"
 
     def index(self, user: str) -> tuple[str, str]:
         """Return the keys of a user's ids, and of those that expire."""

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 import datastore
+from datastore import UnsupportedError
 from tests.adapters.finding import AgainstTheReference, check, put
 from tests.full import times
 from tests.servers import postgresql
@@ -29,6 +30,12 @@ class TestVersion15:
 
     def test_every_kind_of_call(self, store, agent):
         everything(store, agent)
+
+    def test_a_server_without_pgvector_searches_exactly(self, agent):
+        agent.memory.add("a", key="a", vector=[1.0, 2.0])
+        with pytest.raises(UnsupportedError, match="no pgvector"):
+            agent.memory.ensure_index()
+        assert [one.key for one in agent.memory.search([1.0, 0.0], exact=False)] == ["a"]
 
     test_every_answer = AgainstTheReference.test_every_answer_is_the_same
     examples = times(2, 20)

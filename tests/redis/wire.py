@@ -1,13 +1,16 @@
 """What passes between the client's connections and the server, with faults to let happen."""
 
+import threading
 from collections import deque
 
 from redis import Connection
 from redis import exceptions as client
 
+from datastore_redis import client as adapter
+
 
 class Wire:
-    """Notes the commands of each request, as the client's connection packs them.
+    """Notes the commands of each request, as they are packed.
 
     Attributes:
         requests: The names of the commands of each request.
@@ -17,17 +20,19 @@ class Wire:
         self.requests = []
         self.faults = deque()
         self.meanwhile = lambda: None
-        pack, read = Connection.pack_commands, Connection.read_response
+        pack, read = adapter.packed, Connection.read_response
         send = Connection.send_packed_command
-        left = {}
+        left, now = {}, threading.local()
 
-        def pack_commands(connection, commands):
+        def packed(commands):
             commands = list(commands)
             self.requests.append([command[0] for command in commands])
-            left[connection] = len(commands)
-            return pack(connection, commands)
+            now.packed = len(commands)
+            return pack(commands)
 
         def send_packed_command(connection, command, check_health=True):
+            if getattr(now, "packed", 0):
+                left[connection], now.packed = now.packed, 0
             if left.get(connection) and self.faults and self.faults[0] == "unsent":
                 self.faults.popleft()
                 raise client.ConnectionError("the connection is cut")
@@ -51,7 +56,7 @@ class Wire:
                 raise error
             return answer
 
-        monkeypatch.setattr(Connection, "pack_commands", pack_commands)
+        monkeypatch.setattr(adapter, "packed", packed)
         monkeypatch.setattr(Connection, "send_packed_command", send_packed_command)
         monkeypatch.setattr(Connection, "read_response", read_response)
 
