@@ -1,12 +1,16 @@
-"""JSON as a person types it: at a command line, or into a form."""
+"""JSON as a person types it, at a command line or into a form, and as records are given to a person."""
 
 from __future__ import annotations
 
+import json
 from json import JSONDecodeError
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datastore.errors import InvalidValueError
-from datastore.values import article, decode
+from datastore.values import article, decode, encode
+
+if TYPE_CHECKING:
+    from datastore.record import Record
 
 
 def parse_json(name: str, text: str, remedy: str = "") -> Any:
@@ -26,3 +30,9 @@ def parse_object(name: str, text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InvalidValueError(f"{name} is {article(found)}; it must be a JSON object, such as '{{\"a\": 1}}'")
     return found
+
+
+def record_json(record: Record) -> str:
+    """Return a record as JSON on one line, with integers of any size."""
+    fields: dict[str, Any] = record.model_dump(mode="json", exclude={"value"})
+    return f'{json.dumps(fields, ensure_ascii=False)[:-1]}, "value": {encode(record.value).strip()}}}'

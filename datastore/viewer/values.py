@@ -89,6 +89,14 @@ def text(value: Any) -> str:
         return encode(value).strip()
 
 
+def editable(value: Any) -> str:
+    """Return a value as `text` does, with what cannot be seen in it as escapes of JSON: for a field to change it in."""
+    written = text(value)
+    if written.isprintable():
+        return written
+    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in written)
+
+
 def line(value: Any, most: int) -> str:
     """Return the beginning of a value's JSON, in one line. What is behind it is not looked at."""
     return _begin(value, most)[:most]

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 
 from starlette.responses import Response
 
+from datastore.viewer.pages import mending, removing
+from datastore.viewer.pages.exporting import export
 from datastore.viewer.pages.record import record, value
 from datastore.viewer.pages.records import records
 from datastore.viewer.pages.users import user, users
@@ -17,5 +19,16 @@ PAGES: Mapping[tuple[str, str], Callable[[Visit], Page | Redirect | Response]] =
     ("records", "GET"): records,
     ("record", "GET"): record,
     ("value", "GET"): value,
+    ("export", "GET"): export,
+    ("edit", "GET"): mending.edit,
+    ("edit", "POST"): mending.save,
+    ("check", "POST"): mending.check,
+    ("new", "GET"): mending.new,
+    ("new", "POST"): mending.create,
+    ("touch", "POST"): mending.touch,
+    ("rename", "POST"): mending.rename,
+    ("delete", "POST"): mending.delete,
+    ("remove", "GET"): removing.ask,
+    ("remove", "POST"): removing.remove,
 }
 """By address and method."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from datastore.errors import InvalidValueError, QueryError
-from datastore.queries.paths import parse_path
-from datastore.typed import parse_object
+from datastore.errors import QueryError
 from datastore.viewer.listing import Slice, slice_of
+from datastore.viewer.pages.choosing import asked_by, field_of, kept_by
 from datastore.viewer.text import number
 from datastore.viewer.visits import Page, Visit
 
@@ -33,19 +32,6 @@ _ORDERS = {
 }
 
 
-class _Asked(NamedTuple):
-    """What somebody asks for: the texts that the form keeps, and what they mean."""
-
-    filter: dict[str, Any] | None
-    meta: dict[str, Any] | None
-    order: str
-
-    @property
-    def by_key(self) -> bool:
-        """Whether it is a listing and no query."""
-        return self.filter is None and self.meta is None and self.order in ("", "-key")
-
-
 def records(visit: Visit) -> Page:
     """Show records of a namespace, some at a time.
 
@@ -55,23 +41,23 @@ def records(visit: Visit) -> Page:
     user, namespace = visit.needed("user"), visit.needed("namespace")
     data_store = visit.agent(user, namespace)
     columns = list(dict.fromkeys(visit.all("column")))[:_COLUMNS]
-    kept = {name: visit.one(name) for name in ("prefix", "filter", "meta", "order", "explain")}
+    kept = {**kept_by(visit), "explain": visit.one("explain")}
     shown = Slice["Record"]([], None, None)
     cursor, explained, problems = None, None, dict[str, str]()
     try:
-        asked = _asked(kept, problems)
-        if not problems and asked.by_key:
-            listing = partial(data_store.iter_records, kept["prefix"] or None)
+        asked = asked_by(visit, problems)
+        if not problems and asked.is_listing:
+            listing = partial(data_store.iter_records, asked.prefix)
             after, before = visit.maybe("after"), visit.maybe("before")
             shown = slice_of(
                 listing, attrgetter("key"), _RECORDS, after=after, before=before, reverse=asked.order == "-key"
             )
         elif not problems:
-            query: dict[str, Any] = {"meta": asked.meta, "prefix": kept["prefix"] or None, "sort": _sort(asked.order)}
-            page = data_store.find_records(asked.filter, limit=_RECORDS, cursor=visit.maybe("cursor"), **query)
+            query = {**asked.query, "sort": asked.sort, "limit": _RECORDS}
+            page = data_store.find_records(**query, cursor=visit.maybe("cursor"))
             shown, cursor = Slice(list(page.records), None, None), page.cursor
             if kept["explain"]:
-                explained = _in_words(data_store.explain(asked.filter, limit=_RECORDS, **query))
+                explained = _in_words(data_store.explain(**query))
     except QueryError as error:
         problems[_place(error)] = error.message
     about = {
@@ -82,7 +68,7 @@ def records(visit: Visit) -> Page:
         "offered": _fields(shown.items, columns),
         "orders": _orders(columns, kept["order"]),
         "shown": shown,
-        "cells": [[_at(one.value, column) for column in columns] for one in shown.items],
+        "cells": [[field_of(one.value, column) for column in columns] for one in shown.items],
         "cursor": cursor,
         "is_first": not visit.maybe("cursor"),
         "is_query": bool(kept["filter"] or kept["meta"] or kept["order"] not in ("", "-key")),
@@ -90,22 +76,6 @@ def records(visit: Visit) -> Page:
         "problems": problems,
     }
     return Page("records.html", about, 400 if problems else 200)
-
-
-def _asked(kept: Mapping[str, str], problems: dict[str, str]) -> _Asked:
-    """Return what the form asks for; what of it is no JSON is noted."""
-    parsed: dict[str, dict[str, Any] | None] = {"filter": None, "meta": None}
-    for name in parsed:
-        if kept[name].strip():
-            try:
-                parsed[name] = parse_object(name, kept[name])
-            except InvalidValueError as error:
-                problems[name] = error.message
-    return _Asked(parsed["filter"], parsed["meta"], kept["order"])
-
-
-def _sort(order: str) -> str | None:
-    return {"": None, "-key": "-$key"}.get(order, order)
 
 
 def _place(error: QueryError) -> str:
@@ -133,18 +103,6 @@ def _fields(found: Sequence[Record], columns: Sequence[str]) -> list[str]:
 def _is_plain(name: str) -> bool:
     """Return whether a field can be named in a path."""
     return bool(name) and len(name) <= 60 and "." not in name and not name.startswith(("$", "-"))
-
-
-def _at(value: Any, column: str) -> tuple[Any] | None:
-    """Return what is in a field of a value, as the only element of a tuple; ``None`` if there is no such field."""
-    for step in parse_path(column, "column"):
-        if isinstance(value, dict) and step in value:
-            value = value[step]
-        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
-            value = value[int(step)]
-        else:
-            return None
-    return (value,)
 
 
 def _in_words(plan: Mapping[str, Any]) -> dict[str, Any]:
