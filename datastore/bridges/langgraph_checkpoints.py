@@ -15,6 +15,7 @@ from datastore.bridges import langgraph_keeping as keeping
 from datastore.bridges import langgraph_reading as reading
 from datastore.bridges import langgraph_writing as writing
 from datastore.bridges.extras import needs
+from datastore.bridges.given import awaited
 from datastore.bridges.langgraph_thread import Context
 from datastore.bridges.steps import arun, run
 
@@ -54,8 +55,8 @@ class DataStoreSaver(BaseCheckpointSaver[str]):
         serde: SerializerProtocol | None = None,
     ) -> None:
         super().__init__(serde=serde)
-        self._store = data_store.sync if isinstance(data_store, AsyncAgentDataStore) else data_store
-        self._twin = self._store.asynchronous
+        self._twin = awaited(data_store)
+        self._store = self._twin.sync
         self._known = Context.new(ttl)
 
     @property

@@ -8,6 +8,7 @@ import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -30,6 +31,7 @@ _SHOWN = 200
 _LONG = re.compile(r"~[0-9a-f]{32}\Z")
 
 
+@lru_cache(10_000)  # the same few channels, threads and namespaces with each checkpoint
 def part(text: str, most: int = 100) -> str:
     """Return a text as a part of a key: without ``/``, and of two texts never the same one.
 

@@ -15,24 +15,24 @@ _COMPARED = ("$gt", "$gte", "$lt", "$lte")
 
 
 class Names:
-    """The namespaces under one namespace of the store: ``("users", "ann")`` in ``memories`` is ``memories/users.ann.``.
+    """The namespaces beside one of the store: ``("users", "ann")`` beside ``memories`` is ``memories:users.ann.``.
 
-    A label holds no period, as LangGraph says, and ``/`` and ``%`` in it are escaped, so that no two are the same one;
+    A label holds no period, as LangGraph says, and ``:`` and ``%`` in it are escaped, so that no two are the same one;
     and since each label ends with a period, those under a namespace are those whose names begin with its name.
     """
 
     def __init__(self, root: str) -> None:
-        self._root = f"{root}/"
+        self._root = f"{root}:"
 
     def encoded(self, labels: Iterable[str]) -> str:
-        return self._root + "".join(f"{label.replace('%', '%25').replace('/', '%2F')}." for label in labels)
+        return self._root + "".join(f"{label.replace('%', '%25').replace(':', '%3A')}." for label in labels)
 
     def decoded(self, namespace: str) -> tuple[str, ...] | None:
         """Return the labels of a namespace; ``None`` if it is not one of these."""
         name = namespace.removeprefix(self._root)
-        if name == namespace or not name.endswith("."):
+        if name == namespace or not name.endswith(".") or ":" in name:
             return None
-        return tuple(label.replace("%2F", "/").replace("%25", "%") for label in name[:-1].split("."))
+        return tuple(label.replace("%3A", ":").replace("%25", "%") for label in name[:-1].split("."))
 
     def prefix(self, conditions: Sequence[MatchCondition]) -> str:
         """Return what the names of all namespaces begin with that match."""

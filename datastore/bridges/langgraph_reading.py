@@ -120,7 +120,8 @@ def _loading(context: Context, records: Sequence[Record]) -> Steps[list[Checkpoi
     by_place: dict[Place, list[str]] = {}
     for one in documents:
         by_place.setdefault(_place(one), []).append(one["checkpoint"]["id"])
-    keys = [key for one in documents for key in value_keys(one).values()]
+    keys_of = [value_keys(one) for one in documents]
+    keys = [key for some in keys_of for key in some.values()]
     answers: list[Any] = yield [
         ask("get_records", keys),
         *(asking_writes(place, ids) for place, ids in by_place.items()),
@@ -132,10 +133,10 @@ def _loading(context: Context, records: Sequence[Record]) -> Steps[list[Checkpoi
         for record in page.records:
             pending.setdefault((place, known(record)["checkpoint"]), []).append(record)
     found = []
-    for one in documents:
+    for one, its_keys in zip(documents, keys_of, strict=True):
         place, checkpoint_id = _place(one), one["checkpoint"]["id"]
         loaded = {}
-        for channel, key in value_keys(one).items():
+        for channel, key in its_keys.items():
             loaded[channel] = yield from loading_value(context, values.get(key), key)
         writes = yield from loading_writes(context, pending.get((place, checkpoint_id), []))
         others = unpacked(context.serde, one["others"]) if "others" in one else {"checkpoint": {}, "metadata": {}}
@@ -148,8 +149,8 @@ def _loading(context: Context, records: Sequence[Record]) -> Steps[list[Checkpoi
 
 def value_keys(kept: Mapping[str, Any]) -> dict[str, str]:
     """Return the keys of the values of a checkpoint, by channel."""
-    versions = kept["checkpoint"]["channel_versions"]
-    return {channel: _place(kept).value(channel, versions[channel]) for channel in kept["stored"]}
+    versions, place = kept["checkpoint"]["channel_versions"], _place(kept)
+    return {channel: place.value(channel, versions[channel]) for channel in kept["stored"]}
 
 
 def loading_value(context: Context, record: Record | None, key: str) -> Steps[Any]:

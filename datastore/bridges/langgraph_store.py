@@ -12,6 +12,7 @@ from typing import Any
 from datastore import AgentDataStore, AsyncAgentDataStore, EmbedderError, Match, Record
 from datastore import Item as Stored
 from datastore.bridges.extras import needs
+from datastore.bridges.given import awaited
 from datastore.bridges.langgraph_names import Names, as_query, matches
 from datastore.bridges.steps import Asked, Steps, arun, ask, ask_in, run
 
@@ -61,8 +62,8 @@ class DataStoreStore(BaseStore):
         index: IndexConfig | None = None,
         ttl: TTLConfig | None = None,
     ) -> None:
-        self._store = data_store.sync if isinstance(data_store, AsyncAgentDataStore) else data_store
-        self._twin = self._store.asynchronous
+        self._twin = awaited(data_store)
+        self._store = self._twin.sync
         self._names = Names(self._store.namespace)
         self.ttl_config = ttl
         self._embed: Embeddings | None = ensure_embeddings(index["embed"]) if index else None
@@ -153,12 +154,13 @@ class _Batch:
             return found
         if vector is None:
             records = yield ask("find_in", prefix, query, limit=op.limit, skip=op.offset)
+            records = [record for record in records if self._names.decoded(record.namespace) is not None]
             found = [SearchItem(**self._members(record)) for record in records]
         else:
             namespaces: list[str] = yield ask("list_namespaces", prefix)
+            everywhere = dict.fromkeys(name for name in namespaces if self._names.decoded(name) is not None)
             near: list[Match] = []
-            if namespaces:
-                everywhere = dict.fromkeys(namespaces)
+            if everywhere:
                 near = yield ask("memory.search_across", everywhere, vector, op.offset + op.limit, filter=query)
             near = near[op.offset :]
             found = [SearchItem(**self._members(match.record), score=match.score) for match in near]
@@ -175,7 +177,10 @@ class _Batch:
         if op.limit < 1:
             return []
         names: list[str] = yield ask("list_namespaces", self._names.prefix(conditions), limit=most)
-        decoded = (labels for name in names if (labels := self._names.decoded(name)) is not None)
+        decoded = [labels for name in names if (labels := self._names.decoded(name)) is not None]
+        if len(names) == most and len(decoded) < most:  # others that begin alike have taken places
+            names = yield ask("list_namespaces", self._names.prefix(conditions))
+            decoded = [labels for name in names if (labels := self._names.decoded(name)) is not None]
         matching = (labels for labels in decoded if all(matches(condition, labels) for condition in conditions))
         different = dict.fromkeys(labels[: op.max_depth] for labels in matching)
         return list(islice(different, op.offset, op.offset + op.limit))

@@ -11,6 +11,7 @@ from typing import Any
 
 from datastore import Record
 from datastore.bridges.extras import needs
+from datastore.bridges.given import span_of
 from datastore.bridges.langgraph_format import Place, known
 from datastore.bridges.steps import Steps, ask
 
@@ -63,8 +64,7 @@ class Context:
 
     @classmethod
     def new(cls, ttl: float | timedelta | None) -> Context:
-        seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
-        kept = None if seconds is None else 2 * seconds
+        kept = None if ttl is None else 2 * span_of(ttl, "ttl").total_seconds()
         return cls(JsonPlusSerializer(), kept, Remembered(), Remembered(), Remembered())
 
     def with_serde(self, serde: SerializerProtocol) -> Context:

@@ -5,15 +5,11 @@ on the test servers of CouchDB, DynamoDB and Firestore as well.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from datastore import AgentDataStore, DataStore, connect
 from tests.bridges.places import PLACES
-from tests.dynamodb.wire import Wire
-from tests.firestore.recording import Recorder
-from tests.servers import couchdb
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -30,37 +26,10 @@ def url(place: str, tmp_path) -> Iterator[str]:
 
 
 @pytest.fixture
-def recorder() -> Recorder:
-    """What Firestore is asked by `store`."""
-    return Recorder()
-
-
-@pytest.fixture
-def store(url: str, place: str, recorder: Recorder) -> Iterator[DataStore]:
+def store(url: str) -> Iterator[DataStore]:
     """The host's store."""
-    options = {"interceptors": [recorder]} if place == "firestore" else {}
-    with connect(url, flush_interval=3_600, **options) as store:
+    with connect(url, flush_interval=3_600) as store:
         yield store
-
-
-@pytest.fixture
-def asked(store: DataStore, place: str, recorder: Recorder):
-    """What the server is asked in the block, at the client's transport: ``with asked() as requests``."""
-    if place == "couchdb":
-        noted = couchdb.proxy().requests
-    elif place == "dynamodb":
-        noted = Wire(store.backend._connection.client).requests
-    else:
-        noted = recorder.requests
-
-    @contextmanager
-    def counting() -> Iterator[list]:
-        noted.clear()
-        requests: list = []
-        yield requests
-        requests += noted
-
-    return counting
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import asyncio
 import operator
 import random
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, TypedDict
 
 import pytest
@@ -32,6 +33,7 @@ from datastore.bridges import langgraph_reading
 from datastore.bridges.langgraph_checkpoints import DataStoreSaver
 from datastore.bridges.langgraph_format import Place, part
 from datastore.conformance.clock import Clock
+from tests.bridges.counting import counted
 from tests.bridges.places import ON_SERVERS, ON_SERVERS_ALONE
 
 EVERY = {"values": 1, "a number": 2}
@@ -55,6 +57,10 @@ def graph_of(saver, step=lambda state: {"steps": [len(state["steps"])]}, state=S
 
 def thread(name="t", **more):
     return {"configurable": {"thread_id": name, **more}}
+
+
+def named(checkpoint_id):
+    return thread(checkpoint_ns="", checkpoint_id=checkpoint_id)
 
 
 def put(saver, config, checkpoint_id=None, values=EVERY, metadata=None, version=1):
@@ -456,27 +462,22 @@ def test_a_config_without_a_thread_is_refused_before_anything_is_asked(data_stor
 
 
 @ON_SERVERS_ALONE
-def test_calls_ask_what_they_are_said_to_ask(data_store, asked):
-    saver = DataStoreSaver(data_store)
-    config = put(saver, thread(), version="1.0")
-    costs = {}
-    for steps in (1, 12):
-        for number in range(steps):
-            version = f"{steps}.{number + 1}"
-            with asked() as requests:
-                config = put(saver, config, version=version)
-            costs.setdefault("put", set()).add(len(requests))
-            with asked() as requests:
-                saver.put_writes(config, [("a", 1), ("b", 2)], "task")
-            costs.setdefault("put_writes", set()).add(len(requests))
-        for name, call in {
-            "get_tuple": lambda _: saver.get_tuple(thread()),
-            "get_tuple of a named one": saver.get_tuple,
-            "list of 2": lambda _: list(saver.list(thread(checkpoint_ns=""), limit=2)),
-        }.items():
-            with asked() as requests:
-                call(config)
-            costs.setdefault(name, set()).add(len(requests))
+def test_calls_ask_what_they_are_said_to_ask(place, url):
+    with counted(place, url) as asked:
+        saver = DataStoreSaver(asked.store.agent("ann", "assistant"))
+        config, costs = put(saver, thread(), "a"), {}
+        calls = {
+            "put": lambda config, name: put(saver, config, name, version=name),
+            "put_writes": lambda _, name: saver.put_writes(named(name), [("a", 1), ("b", 2)], "task"),
+            "get_tuple": lambda *_: saver.get_tuple(thread()),
+            "get_tuple of a named one": lambda _, name: saver.get_tuple(named(name)),
+            "list of 2": lambda *_: list(saver.list(thread(checkpoint_ns=""), limit=2)),
+        }
+        for name in "abcdefghijkl"[1:]:
+            for what, call in calls.items():
+                asking = partial(call, config, name)
+                costs.setdefault(what, set()).add(asked.by(asking))
+            config = named(name)
     assert costs == {"put": {2}, "put_writes": {1}, "get_tuple": {3}, "get_tuple of a named one": {3}, "list of 2": {3}}
 
 
