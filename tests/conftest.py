@@ -21,6 +21,9 @@ pytest.register_assert_rewrite(
 pytest_plugins = ["pytester", "tests.chance"]
 
 
+BRIDGES = Path(__file__).parent / "bridges"
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-servers", action="store_true", help="Leave out the tests that need a server, and say so.")
 
@@ -28,6 +31,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.option.no_servers:
         config.stash[EXCUSED] = dict.fromkeys(SERVERS, "left out, as --no-servers says")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the bridges where nobody names them: their frameworks are in an environment of their own."""
+    return True if collection_path == BRIDGES and not _names_bridges(config) else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say of a run of all tests that the bridges are not among them."""
+    if config.args_source is not pytest.Config.ArgsSource.ARGS and not _names_bridges(config):
+        terminalreporter.write_line("tests/bridges are not part of this run: `tox -e bridges` runs them")
+
+
+def _names_bridges(config: pytest.Config) -> bool:
+    return any(
+        BRIDGES in (path := Path(arg.partition("::")[0]).resolve()).parents or path == BRIDGES for arg in config.args
+    )
 
 
 @pytest.hookimpl(trylast=True)  # what -k and -m leave out needs no server

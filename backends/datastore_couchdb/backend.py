@@ -90,7 +90,7 @@ class CouchBackend(Backend):
         """See `Backend.write`."""
         if self._session.is_in_doubt:
             self._look_again()
-        return self._documents.flagged(writes, self._writer.write(writes))
+        return self._writer.write(writes)
 
     def scan(
         self, range: IdRange, fields: Fields, limit: int, after: str | None = None, reverse: bool = False
@@ -227,7 +227,7 @@ class CouchBackend(Backend):
 
         Requests: 1 per 1,000 documents; 2 more for those that exist already and were not read by this process.
         """
-        return self._documents.flagged(restores, self._writer.write(restores))
+        return self._writer.write(restores)
 
     def examine(self, now: float) -> list[Diagnostic]:
         """See `Backend.examine`.

@@ -98,8 +98,8 @@ class Documents(Primitives):
             return None  # nothing is kept of it, or of a later document alone
         return bool(last.get("recentWrites") == sent.mark)
 
-    def flagged(self, writes: Sequence[Write | Restore], outcomes: list[Outcome]) -> list[Outcome]:
-        """Make sure that each write that is done has its flag, even if the answer about the flag was lost.
+    def completed(self, writes: Sequence[Write | Restore], outcomes: list[Outcome]) -> list[Outcome]:
+        """See `Primitives.completed`: each write that is done has its flag, even if the answer about the flag was lost.
 
         Not a plain delete: it needs no flag, and an error about one would make somebody delete again, and find nothing.
 

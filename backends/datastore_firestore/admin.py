@@ -8,8 +8,8 @@ import google.api_core.exceptions
 import google.auth.exceptions
 
 from datastore.administration import Diagnostic
+from datastore_firestore.building import admin_client
 from datastore_firestore.client import Connection, Settings
-from datastore_firestore.indexes import admin_client
 from datastore_firestore.vectors import examine_vectors
 
 _MOST_SKEW = 5.0  # seconds; expiry and the order of changes depend on the writers' clocks

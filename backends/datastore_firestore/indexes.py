@@ -7,38 +7,29 @@ document only if the document has the field. So values that no filter can look i
 
 from __future__ import annotations
 
-import json
-import logging
-import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-import google.api_core.exceptions
-import grpc
 from google.cloud.firestore_v1.field_path import FieldPath
 from google.cloud.firestore_v1.types import query as messages
 
 from datastore.adapters.choosing import Asked, Fit, choose, fit
 from datastore.backend import Fields, IdRange, Query
-from datastore.errors import BackendUnavailableError, DataStoreError, PermissionDeniedError, QueryError
+from datastore.errors import DataStoreError, QueryError
 from datastore.ids import scope_of
 from datastore.queries.paths import is_position
 from datastore.queries.tree import Compare, Field, Path, clauses, conjunction
+from datastore_firestore.building import command, until_usable
 from datastore_firestore.client import Message, Settings
 from datastore_firestore.codec import nameable
-from datastore_firestore.failures import NAME, error_for, lacks_index
+from datastore_firestore.failures import lacks_index
 from datastore_firestore.queries import Place, Term, Test, fill_filter, natives_of
 from datastore_firestore.reading import Reader
-
-logger = logging.getLogger("datastore")
 
 _SCOPE = ("userId", "namespace")
 _MOST_FIELDS = 20
 _EXACT_INTEGERS = 2**53
-_BUILD_SECONDS = 600.0
-"""The longest time to wait for an index that is being built."""
-_LOOK_SECONDS = 5.0
 _OPERATORS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 
 _Query: Any = messages.StructuredQuery.pb()
@@ -105,9 +96,13 @@ class Indexes:
         index = Declared(tuple(paths), None if encoded_namespace is None else unquote(encoded_namespace))
         _check(index)
         if index not in self._declared:
-            if not self._usable(reader, index):
-                self._create(index)
-                self._wait(reader, index)
+            until_usable(
+                self._settings,
+                index.name,
+                [{"field_path": field, "order": "ASCENDING"} for field in index.fields],
+                command(self._settings, [f"{field},order=ascending" for field in index.fields]),
+                lambda: self._usable(reader, index),
+            )
             self._declared[index] = None
         return index.name
 
@@ -156,71 +151,6 @@ class Indexes:
                 return False
             raise
         return True
-
-    def _wait(self, reader: Reader, index: Declared) -> None:
-        deadline = time.monotonic() + _BUILD_SECONDS
-        while not self._usable(reader, index):
-            if time.monotonic() > deadline:
-                raise BackendUnavailableError(
-                    f"the index {index.name} is still being built after {_BUILD_SECONDS:.0f} s; ask again later",
-                    backend=NAME,
-                )
-            time.sleep(_LOOK_SECONDS)
-
-    def _create(self, index: Declared) -> None:
-        logger.info(
-            "creating a composite index; in firestore.indexes.json it is %s",
-            json.dumps(definition(self._settings, index)),
-        )
-        from google.cloud import firestore_admin_v1 as admin  # here, because few need it and importing it takes long
-
-        try:
-            admin_client(self._settings).create_index(
-                parent=f"{self._settings.root}/collectionGroups/{self._settings.collection}",
-                index=admin.Index(
-                    query_scope=admin.Index.QueryScope.COLLECTION,
-                    fields=[
-                        admin.Index.IndexField(field_path=field, order=admin.Index.IndexField.Order.ASCENDING)
-                        for field in index.fields
-                    ],
-                ),
-            )
-        except google.api_core.exceptions.AlreadyExists:
-            pass  # and it is being built
-        except google.api_core.exceptions.GoogleAPICallError as error:
-            code = error.grpc_status_code or grpc.StatusCode.UNKNOWN
-            if code in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED):
-                raise PermissionDeniedError(
-                    f"there is no composite index on {index.name}, and these credentials may not create one "
-                    f"({error.message}); let an administrator run: {command(self._settings, index)}",
-                    backend=NAME,
-                ) from error
-            raise error_for(code, error.message) from error
-
-
-def admin_client(settings: Settings) -> Any:
-    """Return a client of the administration API."""
-    from google.cloud import firestore_admin_v1 as admin
-
-    return admin.FirestoreAdminClient(credentials=settings.credentials)
-
-
-def definition(settings: Settings, index: Declared) -> dict[str, Any]:
-    """Return an index in the form of ``firestore.indexes.json``."""
-    return {
-        "collectionGroup": settings.collection,
-        "queryScope": "COLLECTION",
-        "fields": [{"fieldPath": field, "order": "ASCENDING"} for field in index.fields],
-    }
-
-
-def command(settings: Settings, index: Declared) -> str:
-    """Return the command that creates an index."""
-    fields = " ".join(f"--field-config='field-path={field},order=ascending'" for field in index.fields)
-    return (
-        f"gcloud firestore indexes composite create --project={settings.project} --database='{settings.database}' "
-        f"--collection-group={settings.collection} --query-scope=collection {fields}"
-    )
 
 
 def _is_rest_of_namespace(range: IdRange) -> bool:

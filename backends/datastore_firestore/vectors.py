@@ -7,30 +7,24 @@ embeddings). The index must have been created; the emulator needs none.
 
 from __future__ import annotations
 
-import logging
-import time
 from array import array
 from typing import Any
 
 import google.api_core.exceptions
 import google.auth.exceptions
-import grpc
 from google.cloud.firestore_v1.types import query as messages
 
 from datastore.administration import Diagnostic
 from datastore.backend import Fields, IdRange
-from datastore.errors import BackendUnavailableError, DataStoreError, PermissionDeniedError, UnsupportedError
+from datastore.errors import BackendUnavailableError, DataStoreError, UnsupportedError
+from datastore_firestore.building import command, until_usable
 from datastore_firestore.client import Settings
 from datastore_firestore.documents import KEY, MOST_DIMENSIONS, fill_vector, vector_field
-from datastore_firestore.failures import NAME, error_for, lacks_index
-from datastore_firestore.indexes import admin_client
+from datastore_firestore.failures import NAME, lacks_index
 from datastore_firestore.reading import Reader
-
-logger = logging.getLogger("datastore")
 
 MOST = 1_000
 """The most that one search returns."""
-_BUILD_SECONDS, _LOOK_SECONDS = 600.0, 5.0
 _MEASURES = {"cosine": "COSINE", "dot": "DOT_PRODUCT", "euclidean": "EUCLIDEAN"}
 
 _Query: Any = messages.StructuredQuery.pb()
@@ -88,18 +82,15 @@ def ensure_vectors(settings: Settings, reader: Reader, range: IdRange, dimension
             backend=NAME,
         )
     probe = array("f", [1.0] * dimensions).tobytes()
-    deadline, asked = time.monotonic() + _BUILD_SECONDS, False
-    while nearest(settings, reader, range, probe, 1, "cosine") is None:
-        if not asked:
-            _create(settings, dimensions)
-            asked = True
-        if time.monotonic() > deadline:
-            raise BackendUnavailableError(
-                f"the index {vector_field(probe)} is still being built after {_BUILD_SECONDS:.0f} s; ask again later",
-                backend=NAME,
-            )
-        time.sleep(_LOOK_SECONDS)
-    return vector_field(probe)
+    field = vector_field(probe)
+    until_usable(
+        settings,
+        field,
+        [{"field_path": field, "vector_config": {"dimension": dimensions, "flat": {}}}],
+        command(settings, [f'{field},vector-config={{"dimension":"{dimensions}","flat":"{{}}"}}']),
+        lambda: nearest(settings, reader, range, probe, 1, "cosine") is not None,
+    )
+    return field
 
 
 def examine_vectors(client: Any, settings: Settings) -> Diagnostic:
@@ -120,40 +111,3 @@ def examine_vectors(client: Any, settings: Settings) -> Diagnostic:
     if not names:
         return Diagnostic(True, "it has no index of vectors: all searches are exact (memory.ensure_index() makes one)")
     return Diagnostic(True, f"indexes of vectors: {', '.join(names)}")
-
-
-def command(settings: Settings, dimensions: int) -> str:
-    """Return the command that creates an index."""
-    return (
-        f"gcloud firestore indexes composite create --project={settings.project} --database='{settings.database}' "
-        f"--collection-group={settings.collection} --query-scope=collection "
-        f"""--field-config='field-path=vector{dimensions},vector-config={{"dimension":"{dimensions}","flat":"{{}}"}}'"""
-    )
-
-
-def _create(settings: Settings, dimensions: int) -> None:
-    logger.info("creating an index of vectors: %s", command(settings, dimensions))
-    from google.cloud import firestore_admin_v1 as admin  # here, because few need it and importing it takes long
-
-    config = admin.Index.IndexField.VectorConfig(
-        dimension=dimensions, flat=admin.Index.IndexField.VectorConfig.FlatIndex()
-    )
-    index = admin.Index(
-        query_scope=admin.Index.QueryScope.COLLECTION,
-        fields=[admin.Index.IndexField(field_path=f"vector{dimensions}", vector_config=config)],
-    )
-    try:
-        admin_client(settings).create_index(
-            parent=f"{settings.root}/collectionGroups/{settings.collection}", index=index
-        )
-    except google.api_core.exceptions.AlreadyExists:
-        pass  # and it is being built
-    except google.api_core.exceptions.GoogleAPICallError as error:
-        code = error.grpc_status_code or grpc.StatusCode.UNKNOWN
-        if code in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED):
-            raise PermissionDeniedError(
-                f"there is no index on vector{dimensions}, and these credentials may not create one "
-                f"({error.message}); let an administrator run: {command(settings, dimensions)}",
-                backend=NAME,
-            ) from error
-        raise error_for(code, error.message) from error

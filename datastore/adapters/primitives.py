@@ -12,7 +12,7 @@ from enum import Enum
 
 from datastore.adapters.changes import Change, Result, Rules, Sent
 from datastore.adapters.knowledge import ABSENT, Known, State
-from datastore.backend import Delete, Put, Restore, Touch
+from datastore.backend import Delete, Outcome, Put, Restore, Touch
 from datastore.errors import BackendUnavailableError, DataStoreError, ThrottledError
 
 
@@ -103,6 +103,14 @@ class Primitives(ABC):
         like a missing record, unless the delete must be certain of that (`Delete.certain`).
         """
         return None
+
+    def completed(self, writes: Sequence[Put | Restore | Delete | Touch], outcomes: list[Outcome]) -> list[Outcome]:
+        """Do what belongs to writes that are done, and return the outcomes, in order. By default that is nothing.
+
+        One that cannot be completed fails with an error. If that is ``retryable``, the write is sent again, and what
+        was known of it is still known.
+        """
+        return outcomes
 
     def learned(self, id: str, existed: bool) -> None:  # noqa: B027 - a hook that most adapters do not need
         """Note whether a document of which nothing was remembered exists. By default this does nothing."""

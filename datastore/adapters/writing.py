@@ -109,12 +109,12 @@ class Writer:
             for write in writes:
                 outcomes.setdefault(write.id, failed_outcome)
             self._note_refused(jobs)
+        ordered = primitives.completed(writes, [outcomes[write.id] for write in writes])
         if self.unanswered or self.refused:
-            for write in writes:
-                if isinstance(write, Delete | Touch) and _is_final(outcomes[write.id]):
+            for write, outcome in zip(writes, ordered, strict=True):
+                if isinstance(write, Delete | Touch) and _is_final(outcome):
                     self.unanswered.pop(write, None)
                     self.refused.pop(write, None)
-        ordered = [outcomes[write.id] for write in writes]
         if failure is not None and all(outcome.error is failure for outcome in ordered):
             raise failure
         return ordered

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from datastore.cli.importing import imported
 from datastore.cli.running import UrlOption, fail, in_one_line, resolve
 from datastore.cli.show import printable
 from datastore.connecting import connect
@@ -44,6 +45,12 @@ def serve(
     token_seconds: Annotated[
         float, typer.Option(metavar="SECONDS", help="How long a token that another process revokes can still be used.")
     ] = 1.0,
+    embedder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:NAME", help="The datastore.Embedder that makes vectors of texts for their memory."
+        ),
+    ] = None,
     mcp: Annotated[bool, typer.Option("--mcp", help="Serve the calls as tools for MCP clients, too, at /mcp.")] = False,
     audit: Annotated[
         bool, typer.Option("--audit", help="Log each call as a line of JSON on standard error; never a value.")
@@ -66,7 +73,8 @@ def serve(
             log_calls()
         if port is None and uds is None:
             uds = _SOCKET
-        with connect(resolve(url or url_option), on_call=log_call if audit else None) as store:
+        made = None if embedder is None else imported(embedder, "--embedder")
+        with connect(resolve(url or url_option), on_call=log_call if audit else None, embedder=made) as store:
             server.serve(
                 store,
                 uds=uds,

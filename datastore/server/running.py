@@ -12,7 +12,6 @@ import time
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from functools import partial
 from math import inf
 from typing import Any
@@ -27,18 +26,16 @@ from datastore.calls.lending import MOST_AT_ONCE, Claim, claims_of, under
 from datastore.calls.records import get_at_once
 from datastore.calls.streams import STREAMS
 from datastore.core import Core
-from datastore.errors import DataStoreError, name_of
-from datastore.events import CallEvent
+from datastore.errors import DataStoreError
 from datastore.scope import scope_of
 from datastore.server.access import Holder
 from datastore.server.bounds import check_bounds
 from datastore.server.fairness import BusyError, Lane, Share
 from datastore.server.settings import ServerLimits
 from datastore.store import DataStore
-from datastore.values import size_of
-from datastore.watching import OF_SEVERAL_NAMESPACES, followed, shown_key, tell, watched_scope_of
+from datastore.watching import FIRST, WatchedScope, first_parameter, followed, told, watched_scope_of
 from datastore.wire.arguments import arguments_from_json
-from datastore.wire.calls import IN_STEPS, MISSING, Call, Result
+from datastore.wire.calls import CALLS, IN_STEPS, MISSING, Call, Result
 from datastore.wire.messages import lines, result_to_bytes
 
 LONG = frozenset(
@@ -70,6 +67,7 @@ _LEASING = frozenset({"compute_begin", "compute_end", "compute_abandon", "lease_
 _MOST_LEASES = 10_000
 _MANY = 100
 """A batch of more keys or items is a long call."""
+FIRST.update({name: first_parameter(one.step) for name, one in CALLS.items() if one.step and name not in FIRST})
 
 
 class Runner:
@@ -153,17 +151,19 @@ class Runner:
             self._short.leave(holder.short, time.perf_counter() - began)
 
     def _got_at_once(self, data_store: AgentDataStore, key: Any) -> bytes | None:
-        watcher = self._core.watcher
+        watcher, scope = self._core.watcher, scope_of(data_store)
         if not self._most_at_once or (watcher is not None and watcher.telemetry is not None):
-            return None  # a span is made around a call, and not when it is over
-        at, began = self._core.clock(), time.perf_counter()
+            return None  # there is a span for each call, and none for an attempt
+        told_of = scope.begin("get", (key,), {}) if isinstance(scope, WatchedScope) else None
         try:
-            document = get_at_once(scope_of(data_store), key, self._most_at_once)
+            document = get_at_once(scope, key, self._most_at_once)
         except (WouldWaitError, DataStoreError):
+            if told_of is not None:
+                watched_scope_of(data_store).leave(told_of)  # it is told of by whoever makes it
             return None
-        if watcher is not None:
-            found = (0, 0) if document is None else (1, size_of(document.value))
-            _tell_of(data_store, "get", {"key": key}, at, time.perf_counter() - began, None, found)
+        if told_of is not None:
+            told_of.measure(document)
+            watched_scope_of(data_store).end(told_of)
         return result_to_bytes(Result.FOUND, MISSING if document is None else document.value)
 
     async def _leasing(
@@ -286,78 +286,25 @@ def _is_large(arguments: Mapping[str, Any]) -> bool:
 
 
 def _made(call: Call, data_store: AgentDataStore, arguments: Mapping[str, Any], leases: Sequence[Claim] = ()) -> Any:
-    if leases:
-        data_store = under(data_store, leases)
-    arguments = arguments_from_json(call, arguments)
-    core = scope_of(data_store).core
-    if call.step is None or core.root.watcher is None:
+    data_store, arguments = _prepared(call, data_store, arguments, leases)
+    if call.step is None:  # whoever watches is told of it by the store
         return call.on(data_store, arguments)
-    at, began, result = core.clock(), time.perf_counter(), None
-    error: BaseException | None = None
-    try:
-        result = call.on(data_store, arguments)
-        return result
-    except BaseException as raised:
-        error = raised
-        raise
-    finally:
-        found = None if error is not None else _found(call, result)
-        _tell_of(data_store, call.name, arguments, at, time.perf_counter() - began, error, found)
+    make = partial(call.step, scope_of(data_store), **arguments)
+    return told(scope_of(data_store), call.name, lambda **_: make(), (), _about(arguments))
 
 
-def _found(call: Call, result: Any) -> tuple[int | None, int]:
-    """Return what a step comes to: how many records it has read, and how many bytes of values."""
-    if call.result is Result.SEEN:
-        return (0, 0) if result is None else (1, size_of(result.value))
-    if call.result is Result.BEGUN:
-        return (1, size_of(result.value)) if result.found else (0, 0)
-    if call.result is Result.MATCHES:
-        return len(result), sum(size_of(record.value) for _, record in result)
-    return None, 0
+def _prepared(
+    call: Call, data_store: AgentDataStore, arguments: Mapping[str, Any], leases: Sequence[Claim]
+) -> tuple[AgentDataStore, Mapping[str, Any]]:
+    return under(data_store, leases) if leases else data_store, arguments_from_json(call, arguments)
 
 
-def _tell_of(
-    data_store: AgentDataStore,
-    call: str,
-    arguments: Mapping[str, Any],
-    at: float,
-    seconds: float,
-    error: BaseException | None,
-    found: tuple[int | None, int] | None = None,
-) -> None:
-    """Tell whoever watches the store of a call that no method of `AgentDataStore` has made.
-
-    Args:
-        data_store: Whose call it is.
-        call: Its name.
-        arguments: Its arguments.
-        at: When it began.
-        seconds: How long it took.
-        error: What it raised.
-        found: How many records it has read, and how many bytes of values.
-    """
-    scope = watched_scope_of(data_store)
-    if scope.core.root.watcher is None:
-        return
-    key, keys = next((arguments[one] for one in ("key", "id", "name") if one in arguments), None), arguments.get("keys")
-    number, size = found or (None, 0)
-    tell(
-        scope.core,
-        CallEvent(
-            time=datetime.fromtimestamp(at, UTC),
-            token=scope.token,
-            user=scope.user_id,
-            agent=scope.agent,
-            call=call,
-            namespace=None if call in OF_SEVERAL_NAMESPACES else scope.namespace,
-            key=shown_key(key),
-            keys=len(keys) if type(keys) is list else None,
-            found=number,
-            bytes=size,
-            duration=seconds,
-            error=None if error is None else name_of(type(error)),
-        ),
-    )
+def _about(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a host is told from: the arguments, and of leases the name, if it is one."""
+    leases = arguments.get("leases")
+    if type(leases) is list and len(leases) == 1 and type(leases[0]) is dict:
+        return {"name": leases[0].get("name")}
+    return arguments
 
 
 def _bytes_of(call: Call, data_store: AgentDataStore, arguments: dict[str, Any], leases: Sequence[Claim]) -> bytes:
@@ -372,11 +319,12 @@ def _streamed(
     call: Call, data_store: AgentDataStore, arguments: Mapping[str, Any], leases: Sequence[Claim]
 ) -> Iterator[Any]:
     """Return an iterator over what a call lists."""
-    stream = STREAMS.get(call.name)
-    if stream is None:
+    stream = STREAMS.get(call.name, call.step)
+    if stream is None:  # whoever watches is told of it by the store
         return iter(_made(call, data_store, arguments, leases))
+    data_store, arguments = _prepared(call, data_store, arguments, leases)
     given, scope = dict(arguments), scope_of(data_store)
-    if not as_bool(given.pop("count", True), "count"):
+    if call.counts and not as_bool(given.pop("count", True), "count"):
         scope = scope.uncounted()
     return followed(scope, call.name, partial(stream, scope, **given), (), given)
 

@@ -2,6 +2,7 @@
 
 import logging
 
+import google.api_core.exceptions
 import grpc
 import pytest
 
@@ -9,7 +10,7 @@ import datastore
 from datastore.backend import Fields
 from datastore.errors import DataStoreError, PermissionDeniedError, QueryError
 from datastore.ids import key_range
-from datastore_firestore import indexes
+from datastore_firestore import building
 from tests.firestore.queries import expected, fields_asked, plan_of
 
 pytestmark = pytest.mark.server("firestore")
@@ -177,8 +178,8 @@ class Administration:
 @pytest.fixture(name="administration")
 def make_administration(monkeypatch):
     administration = Administration()
-    monkeypatch.setattr(indexes, "admin_client", lambda settings: administration)
-    monkeypatch.setattr(indexes, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(building, "admin_client", lambda settings: administration)
+    monkeypatch.setattr(building, "_LOOK_SECONDS", 0.01)
     return administration
 
 
@@ -190,18 +191,19 @@ def test_an_index_that_is_not_there_is_created_and_waited_for(backend, recorder,
     ((parent, index),) = administration.asked
     assert parent.endswith("/databases/(default)/collectionGroups/agent_data_store")
     assert [field.field_path for field in index.fields] == ["userId", "namespace", "value.`a b`.c", "value.price"]
+    assert {field.order.name for field in index.fields} == {"ASCENDING"}
     assert recorder.requests == ["RunQuery"] * 4
-    assert '{"fieldPath": "value.price", "order": "ASCENDING"}' in caplog.text
+    assert "--field-config='field-path=value.price,order=ascending'" in caplog.text
 
 
 def test_an_index_that_is_being_built_is_waited_for(backend, recorder, administration):
-    administration.error = indexes.google.api_core.exceptions.AlreadyExists("there")
+    administration.error = google.api_core.exceptions.AlreadyExists("there")
     recorder.fail("RunQuery", grpc.StatusCode.FAILED_PRECONDITION)
     assert backend.ensure_index([("price",)], None)
 
 
 def test_one_who_may_not_create_an_index_is_told_the_command(backend, recorder, administration):
-    administration.error = indexes.google.api_core.exceptions.PermissionDenied("no")
+    administration.error = google.api_core.exceptions.PermissionDenied("no")
     recorder.fail("RunQuery", grpc.StatusCode.FAILED_PRECONDITION)
     with pytest.raises(PermissionDeniedError, match=r"gcloud firestore indexes composite create .*value\.price"):
         backend.ensure_index([("price",)], None)
@@ -209,14 +211,14 @@ def test_one_who_may_not_create_an_index_is_told_the_command(backend, recorder, 
 
 
 def test_another_failure_to_create_an_index_is_one(backend, recorder, administration):
-    administration.error = indexes.google.api_core.exceptions.InvalidArgument("no")
+    administration.error = google.api_core.exceptions.InvalidArgument("no")
     recorder.fail("RunQuery", grpc.StatusCode.FAILED_PRECONDITION)
     with pytest.raises(DataStoreError, match="INVALID_ARGUMENT"):
         backend.ensure_index([("price",)], None)
 
 
 def test_an_index_that_takes_too_long_is_an_outage(backend, recorder, administration, monkeypatch):
-    monkeypatch.setattr(indexes, "_BUILD_SECONDS", 0.0)
+    monkeypatch.setattr(building, "_BUILD_SECONDS", 0.0)
     recorder.fail("RunQuery", *[grpc.StatusCode.FAILED_PRECONDITION] * 3)
     with pytest.raises(datastore.BackendUnavailableError, match="still being built"):
         backend.ensure_index([("price",)], None)

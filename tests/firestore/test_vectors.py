@@ -12,7 +12,7 @@ import pytest
 from datastore import PermissionDeniedError, UnsupportedError
 from datastore.backend import Fields
 from datastore.ids import area_prefix, key_range, namespace_prefix
-from datastore_firestore import vectors
+from datastore_firestore import building
 from tests.adapters import memories
 from tests.firestore.recording import Fault
 
@@ -90,8 +90,8 @@ def test_an_index_is_created_where_it_is_missing(agent, recorder, monkeypatch):
     agent.memory.add("a", vector=[1.0] * 3)
     made = list[dict[str, object]]()
     administrator = SimpleNamespace(create_index=lambda **given: made.append(given))
-    monkeypatch.setattr(vectors, "admin_client", lambda _: administrator)
-    monkeypatch.setattr(vectors, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(building, "admin_client", lambda _: administrator)
+    monkeypatch.setattr(building, "_LOOK_SECONDS", 0.0)
     refused = grpc.StatusCode.FAILED_PRECONDITION
     recorder.fail("RunQuery", None, refused, refused)
     assert agent.memory.ensure_index() == "vector3"

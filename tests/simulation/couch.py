@@ -256,7 +256,8 @@ class CouchModel:
         id = _INDEX + sent["ddoc"]
         answer = {"id": id, "name": sent["name"], "result": "exists"}
         if self._there(id) is None:
-            self._written({"_id": id, "language": "query", "index": sent["index"]})
+            view = {"map": sent["index"], "reduce": "_count", "options": {"def": sent["index"]}}
+            self._written({"_id": id, "language": "query", "views": {sent["name"]: view}})
             answer["result"] = "created"
         return _said(200, answer)
 
@@ -268,8 +269,9 @@ class CouchModel:
             (name, _) = query["use_index"]
             design = self._there(_INDEX + name)
             if design is not None:
-                columns = design.fields["index"]["fields"]
-                documents = self._indexed(name, design.fields["index"], documents, update=query.get("update", True))
+                index = design.fields["views"][name]["options"]["def"]
+                columns = index["fields"]
+                documents = self._indexed(name, index, documents, update=query.get("update", True))
             elif sort:
                 return _said(400, {"error": "no_usable_index", "reason": "No index exists for this sort"})
             else:

@@ -8,9 +8,10 @@ from tests.simulation.sqlite import SqliteDatabase
 LEFT_OUT = {"iter_records-namespaces": "it lists the ranges of ids that find_in reads, which is drawn"}
 """The calls of the kit's table that are not drawn, each with the reason."""
 MORE = {"set_if", "delete_if", "copy", "import", "fork", "renew", "release", "run", "run_result"}
+MORE |= {"ensure_index", "find_by", "find_records_by", "count_by", "update_where_by", "delete_where_by"}
 MORE |= {"fenced_set", "fenced_increment", "fenced_delete", "blob_put", "blob_get", "blob_read", "blob_delete"}
 """What is drawn besides: calls with a revision, those that move records while others write, a fork, what is done with a
-lease, runs, and blobs."""
+lease, runs, blobs, and queries that an index may answer."""
 
 
 def test_every_call_of_the_kit_is_drawn():

@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 from datastore import AgentDataStore, Record
+from datastore.conformance.simulation import queries
 from datastore.conformance.simulation.around import blobs, leases, logs, runs
 from datastore.conformance.simulation.checking import Effect, microseconds
 from datastore.conformance.simulation.effects import ANY, Effects, added, at, one_more, renamed
@@ -46,8 +47,10 @@ _FEW_KEYS = 0.3
 """In so many runs most calls meet at two keys."""
 _WITH_MORE = 0.25
 """In so many runs there are also calls of what is kept around the records."""
-_NUMBERED_FROM = 100
-"""The number of the first of these in a thread."""
+_WITH_QUERIES = 0.1
+"""In so many runs there are indexes, and queries that they may answer."""
+_NUMBERED_FROM, _QUERIES_FROM = 100, 200
+"""The numbers of the first of these in a thread."""
 
 
 # How a call is made, where that is more than to call it.
@@ -312,7 +315,7 @@ _RECORDS: dict[str, Kind] = {
     "import": Kind(1, lambda d: (), _imported, brought_back),
 }
 
-KINDS: dict[str, Kind] = {**_RECORDS, **AROUND}
+KINDS: dict[str, Kind] = {**_RECORDS, **AROUND, **queries.KINDS}
 """The calls by name."""
 
 AUDIT = Kind(
@@ -344,7 +347,7 @@ def effects(call: Call) -> Effects:
 
 
 LOSSES = frozenset({"delete", "delete_if", "pop", "touch", "delete_many", "clear", "clear-prefix", "delete_where"})
-LOSSES |= {"purge_expired", "import", "fenced_delete"}
+LOSSES |= {"purge_expired", "import", "fenced_delete", "delete_where_by"}
 """The calls after which a key may belong to another record."""
 
 
@@ -380,27 +383,51 @@ def plan(seed: str, possible: frozenset[str]) -> Plan:
         }
         skew = random.uniform(-5.0, 5.0) if skewed else 0.0
         processes.append(ProcessPlan(number, skew, options, tuple(threads)))
-    return _with_more(Plan(seed, luck, tuple(processes)), Random(f"{seed} around"))
+    drawn = Plan(seed, luck, tuple(processes))
+    return _with_queries(_with_more(drawn, Random(f"{seed} around")), Random(f"{seed} queries"))
+
+
+# What follows is drawn apart from all others, so a new call of it changes no run that has none of it.
 
 
 def _with_more(plan: Plan, random: Random) -> Plan:
-    """Add calls of what is kept around the records, to some of the plans; the others stay what they are.
-
-    They are drawn apart from all others, so a new one of them changes no run that has none of them.
-    """
+    """Add calls of what is kept around the records, to some of the plans; the others stay what they are."""
     if random.random() >= _WITH_MORE:
         return plan
     drawn = random.sample(_AROUND, random.choice((1, 1, 2, len(_AROUND))))
     kinds = {name: one for some in drawn for name, one in some.items()}
     keys = {kind: KEYS[kind][:1] for kind in random.sample(tuple(KEYS), 2)}
     alone = random.random() < 0.5
+    return _with(plan, random, kinds, keys, _NUMBERED_FROM, (2, 6) if alone else (1, 4), alone=alone)
+
+
+def _with_queries(plan: Plan, random: Random) -> Plan:
+    """Add indexes, queries, and more calls on the jobs that these find."""
+    if random.random() >= _WITH_QUERIES:
+        return plan
+    writing = {name: _RECORDS[name] for name in ("set", "update", "delete", "touch")}
+    keys = {"job": KEYS["job"]}
+    return _with(plan, random, queries.KINDS | writing, keys, _QUERIES_FROM, (2, 6), alone=random.random() < 0.5)
+
+
+def _with(
+    plan: Plan,
+    random: Random,
+    kinds: Mapping[str, Kind],
+    keys: Mapping[str, tuple[str, ...]],
+    first: int,
+    number: tuple[int, int],
+    *,
+    alone: bool,
+) -> Plan:
+    """Return a plan with more calls in each thread, at any places, or with these alone."""
 
     def more(thread: ThreadPlan) -> ThreadPlan:
         draw, calls = Draw(random, thread.user, keys), [] if alone else list(thread.calls)
-        for number in range(_NUMBERED_FROM, _NUMBERED_FROM + random.randint(*((2, 6) if alone else (1, 4)))):
+        for position in range(first, first + random.randint(*number)):
             (name,) = random.choices(list(kinds), [one.weight for one in kinds.values()])
             pause = random.expovariate(random.choice((1000.0, 200.0, 1.0)))
-            call = CallPlan(number, name, kinds[name].draw(draw), pause)
+            call = CallPlan(position, name, kinds[name].draw(draw), pause)
             calls.insert(random.randint(0, len(calls)), call)
         return thread._replace(calls=tuple(calls))
 

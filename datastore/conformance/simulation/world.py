@@ -126,11 +126,13 @@ class Process:
         while True:
             self.is_spared = attempts >= _BAD_CONNECTIONS
             attempts += 1
+            made = world.made_anew
             try:
                 backend = world.database.adapter(Client(world, self))
             except DataStoreError as error:
                 world.tell(task.name, f"connect -> {said_by(error)}"[:300])
-                if self.is_spared and not error.retryable:
+                # While somebody makes the database again, the error may say to connect again, and so it is done.
+                if self.is_spared and not error.retryable and world.made_anew == made:
                     world.faults.append(f"{task.name} cannot connect: {said_by(error)}")
                     return
                 world.scheduler.sleep(1.0)
@@ -266,6 +268,8 @@ class World:
         """Until when the database is down."""
         self.restarts = 0
         """How often it was stopped."""
+        self.made_anew = 0
+        """How often it was removed and made again."""
         self.history: list[Call] = []
         self.calls: dict[Task, Call] = {}
         """What each task is doing now."""
@@ -311,6 +315,7 @@ class World:
         assert isinstance(self.database, MadeAnew)
         if not self.database.make_anew():
             return
+        self.made_anew += 1
         self.tell("database", "is made anew")
         self.killed += 1  # accesses are lost with what they were counted of
         for user in self.users:
