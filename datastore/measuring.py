@@ -164,7 +164,7 @@ class Call:
         self._of_record(None if result is None else _record_of(result))
 
     def _of_matches(self, result: Any) -> None:
-        self._of_records([match[-1] for match in result])
+        self._of_records([match[-2] for match in result])  # a `Match`, or its score, record and part
 
     def _of_vectors(self, result: Any) -> None:
         self.found = sum(result.values())

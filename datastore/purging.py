@@ -9,13 +9,30 @@ from datastore.blobs.sweeping import areas
 from datastore.blobs.sweeping import sweep as sweep_blobs
 from datastore.calls.namespaces import purge as purge_records
 from datastore.core import Core
-from datastore.errors import UnsupportedError
+from datastore.documents import skip
+from datastore.errors import DamagedRecordError, UnsupportedError
 from datastore.ids import EVERYTHING, namespace_range, system_range
 from datastore.memory.reembedding import sweep as sweep_vectors
 from datastore.reminders import Swept, due, follow
 from datastore.scope import Scope
 
-SWEEPS: dict[str, Callable[[Scope], Swept]] = {"blobs": sweep_blobs, "vectors": sweep_vectors}
+_AGAIN = 3_600.0  # seconds
+
+
+def _sound(sweep: Callable[[Scope], Swept]) -> Callable[[Scope], Swept]:
+    """Return a sweep that leaves an area in which something is damaged, with a warning: it must not stop the others."""
+
+    def swept(area: Scope) -> Swept:
+        try:
+            return sweep(area)
+        except DamagedRecordError as error:
+            skip(error)
+            return Swept(0, area.core.clock() + _AGAIN)
+
+    return swept
+
+
+SWEEPS: dict[str, Callable[[Scope], Swept]] = {"blobs": _sound(sweep_blobs), "vectors": _sound(sweep_vectors)}
 """What removes parts of blobs, and vectors, that nobody needs, by the area that they lie in."""
 
 
@@ -31,7 +48,7 @@ def purge(core: Core, tenants: Iterable[Scope] | None) -> int:
     """
     if tenants is not None:
         return _purge(core, [EVERYTHING], _sweep(tenants))
-    return _purge(core, [EVERYTHING], follow(core, lambda one: SWEEPS[one.area](one.scope)))
+    return _purge(core, [EVERYTHING], follow(core, SWEEPS))
 
 
 def purge_user(scope: Scope) -> int:

@@ -427,7 +427,8 @@ class DataStore:
             UnsupportedError: If the database has no such indexes.
             PermissionDeniedError: If this user may not create one.
 
-        Requests: 1, for as long as the database takes to build the index (CouchDB 4; 0 if this store knows it already).
+        Requests: 1, for as long as the database takes to build the index (CouchDB and PostgreSQL 4; 0 if this store
+        knows it already).
         """
         from datastore.queries.paths import parse_path
 

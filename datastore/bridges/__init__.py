@@ -6,8 +6,9 @@ module needs the extra of its framework:
 
 | module | is | extra |
 |---|---|---|
-| `datastore.bridges.langgraph_checkpoints` | LangGraph's checkpointer | ``langgraph`` |
 | `datastore.bridges.claude_sessions` | the sessions of the Claude Agent SDK | ``claude-agent`` |
+| `datastore.bridges.langgraph_checkpoints` | LangGraph's checkpointer | ``langgraph`` |
+| `datastore.bridges.langgraph_store` | LangGraph's store | ``langgraph`` |
 | `datastore.bridges.openai_sessions` | the sessions of the OpenAI Agents SDK | ``openai-agents`` |
 
 A bridge imports only what ``datastore`` itself exports, so that each shows that the public calls are enough.

@@ -27,6 +27,12 @@ def ask(call: str, *args: Any, **kwargs: Any) -> Asked:
     return lambda store: method(store)(*args, **kwargs)
 
 
+def ask_in(namespace: str, call: str, *args: Any, **kwargs: Any) -> Asked:
+    """As `ask`, of the store in another namespace of the user."""
+    method = attrgetter(call)
+    return lambda store: method(store.use_namespace(namespace))(*args, **kwargs)
+
+
 def run(store: AgentDataStore, steps: Steps[T]) -> T:
     """Ask the store for each step, and return what comes of them."""
     answer, error = None, None

@@ -11,10 +11,10 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, NoReturn
 
 from datastore import deadlines
 from datastore.agent import AgentDataStore
@@ -26,7 +26,7 @@ from datastore.calls.lending import MOST_AT_ONCE, Claim, claims_of, under
 from datastore.calls.records import get_at_once
 from datastore.calls.streams import STREAMS
 from datastore.core import Core
-from datastore.errors import DataStoreError
+from datastore.errors import DataStoreError, QuotaExceededError
 from datastore.scope import scope_of
 from datastore.server.access import Holder
 from datastore.server.bounds import check_bounds
@@ -63,7 +63,8 @@ _STREAMED = frozenset({"iter_records", "memory_items", "memory_reembed", "run_li
 """Those whose answers are sent while they are made: the server never has all of one in memory."""
 _AT_ONCE_BYTES = 262_144
 """So much of a stream is read at once: a shorter one is one job for a worker, as other calls are."""
-_LEASING = frozenset({"compute_begin", "compute_end", "compute_abandon", "lease_take", "lease_renew", "lease_release"})
+_BEGINNING = frozenset({"compute_begin", "lease_take", "run_start"})
+_LEASING = _BEGINNING | {"compute_end", "compute_abandon", "lease_renew", "lease_release"}
 _MOST_LEASES = 10_000
 _MANY = 100
 """A batch of more keys or items is a long call."""
@@ -100,6 +101,16 @@ class Runner:
         self._long_workers.stop()
         self._embedding_workers.stop()
 
+    def checked(self, call: Call, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments of a call, once it is known that they may be made.
+
+        Raises:
+            InvalidValueError, QueryError: If one is missing, unknown, or asks for too much.
+        """
+        given = call.bound(arguments)
+        check_bounds(call, given, self._limits)
+        return given
+
     async def run(
         self,
         holder: Holder,
@@ -110,13 +121,12 @@ class Runner:
     ) -> bytes:
         """Make a call, and return the body of its answer; for one that is answered in lines see `listing`.
 
-        What is written is written under the ``leases``.
+        The arguments are those that `checked` has returned. What is written is written under the ``leases``.
 
         Raises:
             DataStoreError: As the call does, or if the server is busy.
         """
         sync, twin = holder.store(namespace)
-        check_bounds(call, arguments, self._limits)
         lane, workers, share = self._places(holder, call, arguments)
         if lane is not self._short:
             work = partial(_bytes_of, call, sync, arguments, leases)
@@ -142,13 +152,13 @@ class Runner:
         if not self._most_at_once or arguments.keys() != {"key"}:
             return None
         data_store = holder.store_at_hand(namespace)  # whoever is refused is told so once, by `run`
-        if data_store is None or not self._short.enter_at_once(holder.short):
+        if data_store is None or not self._short.enter_at_once(holder.family.short):
             return None
         began = time.perf_counter()
         try:
             return self._got_at_once(data_store, arguments["key"])
         finally:
-            self._short.leave(holder.short, time.perf_counter() - began)
+            self._short.leave(holder.family.short, time.perf_counter() - began)
 
     def _got_at_once(self, data_store: AgentDataStore, key: Any) -> bytes | None:
         watcher, scope = self._core.watcher, scope_of(data_store)
@@ -178,14 +188,28 @@ class Runner:
 
         Each is a record that no quota counts. A process ends those that it takes; a client may not.
         """
-        noted, begins = holder.leases, call.name in ("compute_begin", "lease_take")
-        place = data_store.namespace, call.name, str(arguments.get("key", arguments.get("name")))
+        noted, uncounted, begins = holder.family.leases, holder.family.uncounted, call.name in _BEGINNING
+        place = data_store.namespace, call.name, str(arguments.get("key", arguments.get("name", arguments.get("id"))))
         if begins and not noted.may_add(place, _MOST_LEASES):
             raise BusyError(f"this token has taken {len(noted):,} leases, or begun as many values, and not ended them")
-        result = await self._outcome(self._workers, call, partial(_made, call, data_store, arguments, leases))
+        is_new = False
+        if begins:
+            try:
+                is_new = uncounted.spend(None if call.name == "run_start" and arguments.get("id") is None else place)
+            except QuotaExceededError as error:
+                _tell_of(call, data_store, arguments, error)
+                raise
+        try:
+            result = await self._outcome(self._workers, call, partial(_made, call, data_store, arguments, leases))
+        except DataStoreError:
+            if is_new:
+                uncounted.give_back(place)
+            raise
         if call.name == "compute_begin":
             if result.lease is not None:
                 noted.add(place, result.lease, float(arguments.get("lease", call.parameters["lease"])))
+            elif is_new:
+                uncounted.give_back(place)
         elif call.name == "lease_take":
             noted.add(place, result.handle, float(arguments["ttl"]))
         elif call.name in ("lease_renew", "lease_release"):
@@ -195,8 +219,10 @@ class Runner:
                     noted.end(its, one.handle)
                 elif is_held:
                     noted.renew(its, one.handle)
-        else:
-            noted.end((place[0], "compute_begin", place[2]), arguments["lease"])
+        elif call.name in ("compute_end", "compute_abandon"):
+            begun = place[0], "compute_begin", place[2]
+            if noted.end(begun, arguments["lease"]):
+                uncounted.give_back(begun)
         return result_to_bytes(call.result, result)
 
     async def listing(
@@ -213,7 +239,6 @@ class Runner:
             DataStoreError: As the call does, or if the server is busy.
         """
         sync, _ = holder.store(namespace)
-        check_bounds(call, arguments, self._limits)
         lane, workers, share = self._places(holder, call, arguments)
         if call.name not in _STREAMED:
             yield await self._in_lane(lane, workers, share, call, partial(_lines_of, call, sync, arguments))
@@ -227,14 +252,14 @@ class Runner:
     def _places(self, holder: Holder, call: Call, arguments: Mapping[str, Any]) -> tuple[Lane, Workers, Share]:
         """Return where a call is made: in which lane, by which workers, and as part of which share."""
         if call.name in EMBEDDING and _needs_embedder(arguments):
-            return self._embedding, self._embedding_workers, holder.embedding
+            return self._embedding, self._embedding_workers, holder.family.embedding
         if call.name in LONG or _is_large(arguments):
-            return self._long, self._long_workers, holder.long
-        return self._short, self._workers, holder.short
+            return self._long, self._long_workers, holder.family.long
+        return self._short, self._workers, holder.family.short
 
     async def do(self, holder: Holder, work: Callable[[], Any]) -> Any:
         """Do something else than a call of the agent, as a short call of a token."""
-        return await self._in_lane(self._short, self._workers, holder.short, None, work)
+        return await self._in_lane(self._short, self._workers, holder.family.short, None, work)
 
     @asynccontextmanager
     async def place(self, holder: Holder, name: str) -> AsyncIterator[None]:
@@ -243,7 +268,7 @@ class Runner:
         Raises:
             ThrottledError: If there is no place in time.
         """
-        lane, share = (self._long, holder.long) if name in LONG else (self._short, holder.short)
+        lane, share = (self._long, holder.family.long) if name in LONG else (self._short, holder.family.short)
         await lane.enter(share)
         began = time.perf_counter()
         try:
@@ -296,7 +321,22 @@ def _made(call: Call, data_store: AgentDataStore, arguments: Mapping[str, Any], 
 def _prepared(
     call: Call, data_store: AgentDataStore, arguments: Mapping[str, Any], leases: Sequence[Claim]
 ) -> tuple[AgentDataStore, Mapping[str, Any]]:
-    return under(data_store, leases) if leases else data_store, arguments_from_json(call, arguments)
+    """Return the store that a call is made on, and its arguments as it takes them. If that cannot be, it is told."""
+    try:
+        return under(data_store, leases) if leases else data_store, arguments_from_json(call, arguments)
+    except DataStoreError as error:
+        _tell_of(call, data_store, arguments, error)
+        raise
+
+
+def _tell_of(call: Call, data_store: AgentDataStore, arguments: Mapping[str, Any], error: DataStoreError) -> None:
+    """Tell whoever watches of a call that is not made."""
+
+    def refused(**_: Any) -> NoReturn:
+        raise error
+
+    with suppress(type(error)):
+        told(scope_of(data_store), call.name, refused, (), _about(arguments))
 
 
 def _about(arguments: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -48,7 +48,7 @@ except ConfigurationError as error:
     assert "cannot be imported" in said
     assert "pip install 'agent-datastore[" in said
     extra = said.partition("agent-datastore[")[2].partition("]")[0]
-    assert f"\n{extra} = [" in (Path(datastore.__file__).parents[1] / "pyproject.toml").read_text()
+    assert f"\n{extra} = [" in (Path(__file__).parents[2] / "pyproject.toml").read_text()
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)

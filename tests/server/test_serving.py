@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -204,11 +204,10 @@ def test_the_command_serves_with_the_hosts_embedder(tmp_path, token_in_a_file, n
     (tmp_path / "models.py").write_text(MODELS)
     server = running("sqlite:///agents.db", "--embedder", f"models:{name}", directory=tmp_path)
     try:
-        client = Client(str(tmp_path / "datastore.sock"), token_in_a_file)
-        client.call("memory_add", {"text": "tea", "key": "t"})
-        ((score, found),) = client.call("memory_search", {"text_or_vector": "tea"}).items
-        assert (found["value"], round(score, 3)) == ("tea", 1)
-        client.close()
+        with closing(Client(str(tmp_path / "datastore.sock"), token_in_a_file)) as client:
+            client.call("memory_add", {"text": "tea", "key": "t"})
+            ((score, found, part),) = client.call("memory_search", {"text_or_vector": "tea"}).items
+            assert (found["value"], round(score, 3), part) == ("tea", 1, None)
     finally:
         server.send_signal(signal.SIGTERM)
         server.communicate(timeout=PATIENCE)
