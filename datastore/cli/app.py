@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from importlib.metadata import version
 from io import TextIOWrapper
@@ -104,10 +105,10 @@ def _demo(console: Console, directory: Path, url: str, user: str, name: str | No
         say(console, f"run {report.run:,} on {project}, as user {user}", "")
         show(console, report, meter.timings)
         persistent = store.capabilities.persistent
-    say(console, "", *_conclusion(report, persistent, f"{parsed!r}" + (f", the file {file}" if file else "")))
+    say(console, "", *_conclusion(report, persistent, f"{parsed!r}", f", the file {file}" if file else ""))
 
 
-def _conclusion(report: demonstration.Report, persistent: bool, where: str) -> list[str]:
+def _conclusion(report: demonstration.Report, persistent: bool, url: str, file: str) -> list[str]:
     reading, summarising = report.reading, report.summarising
     lines = []
     if report.earlier is not None:
@@ -119,8 +120,13 @@ def _conclusion(report: demonstration.Report, persistent: bool, where: str) -> l
     if not reading.files:
         lines.append("There are no text files here; name a directory that has some: datastore demo DIRECTORY")
     if persistent:
-        return [*lines, f"Everything is kept in {where}.", "Run the same command again to see that it remembers."]
-    return [*lines, f"{where} keeps nothing beyond this run; leave out --url to use a file."]
+        return [
+            *lines,
+            f"Everything is kept in {url}{file}.",
+            "Run the same command again to see that it remembers.",
+            f"See it on pages: datastore view {shlex.quote(url)}",
+        ]
+    return [*lines, f"{url} keeps nothing beyond this run; leave out --url to use a file."]
 
 
 for group in (looking, querying, mending, removing, runs, serving, viewing, tokens, tools, moving, doctor, conforming):

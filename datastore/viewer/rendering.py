@@ -55,7 +55,10 @@ _environment.filters.update(
 )
 _environment.globals.update(static=_CALLED.__getitem__, number=text.number, said=said)
 
+_TEMPLATES = {name: _environment.get_template(name) for name in _environment.list_templates()}
+"""Compiled when the application is made, so that the first visitor does not wait for it."""
+
 
 def render(template: str, shown: Mapping[str, Any]) -> str:
     """Return a page as HTML."""
-    return _environment.get_template(template).render(shown)
+    return _TEMPLATES[template].render(shown)

@@ -143,6 +143,7 @@ def test_it_shows_what_the_store_holds_in_tables(project, demo, opened):
 def test_the_file_can_be_read_with_sqlite(project, demo):
     output = demo(project)
     assert "Everything is kept in sqlite:///agent_data_store.db, the file /" in output
+    assert output.endswith("See it on pages: datastore view sqlite:///agent_data_store.db\n")
     connection = sqlite3.connect("agent_data_store.db")
     rows = connection.execute(
         "SELECT key, createdByAgent, value ->> 'size' FROM agent_data_store WHERE namespace = 'files:bookshop'"

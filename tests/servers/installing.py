@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -19,15 +20,36 @@ class NotInstalledError(Exception):
 
 def node_modules() -> Path:
     """Install the servers of ``package.json`` and return the folder of their packages."""
+    with _npm("npm", HERE):
+        return INSTALLED / "npm" / "node_modules"
+
+
+def browser() -> Path:
+    """Install what ``browser/package.json`` names, and return its folder: ``chromium``, ``lib``, ``node_modules``."""
+    with _npm("browser", HERE / "browser", "unpack.js") as folder:
+        if folder:
+            packed = folder / "node_modules/@sparticuz/chromium/bin"
+            _run(["node", str(HERE / "browser/unpack.js"), str(packed), str(folder)], folder)
+            for name in ("libraries.tar", "fonts.tar"):
+                with tarfile.open(folder / name) as archive:
+                    archive.extractall(folder, filter="data")
+                (folder / name).unlink()
+        return INSTALLED / "browser"
+
+
+@contextlib.contextmanager
+def _npm(name: str, where: Path, *more: str):
+    """Install packages, and yield the folder that they are in, if they were not there."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         raise NotInstalledError("Node.js with npm is needed (version 20 or newer)")
-    with _once("npm", ["package.json", "package-lock.json", ".npmrc"]) as folder:
+    files = ["package.json", "package-lock.json", ".npmrc"]
+    with _once(name, [str((where / file).relative_to(HERE)) for file in (*files, *more)]) as folder:
         if folder:
-            for name in ("package.json", "package-lock.json", ".npmrc"):
-                shutil.copy(HERE / name, folder)
+            for file in files:
+                shutil.copy(where / file, folder)
             # Without scripts: they would compile a database that these servers do not use.
             _run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder)
-    return INSTALLED / "npm" / "node_modules"
+        yield folder
 
 
 def python_environment(name: str) -> Path:

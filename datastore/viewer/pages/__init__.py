@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 
 from starlette.responses import Response
 
-from datastore.viewer.pages import mending, removing
+from datastore.viewer.pages import beside, mending, removing
 from datastore.viewer.pages.exporting import export
+from datastore.viewer.pages.health import doctor
+from datastore.viewer.pages.pictures import pictures, sizes
 from datastore.viewer.pages.record import record, value
 from datastore.viewer.pages.records import records
+from datastore.viewer.pages.searching import search
 from datastore.viewer.pages.users import user, users
 from datastore.viewer.visits import Page, Redirect, Visit
 
@@ -20,6 +23,14 @@ PAGES: Mapping[tuple[str, str], Callable[[Visit], Page | Redirect | Response]] =
     ("record", "GET"): record,
     ("value", "GET"): value,
     ("export", "GET"): export,
+    ("search", "GET"): search,
+    ("beside", "GET"): beside.beside,
+    ("log", "GET"): beside.log,
+    ("run", "GET"): beside.run,
+    ("blob", "GET"): beside.blob,
+    ("sizes", "GET"): sizes,
+    ("pictures", "GET"): pictures,
+    ("doctor", "GET"): doctor,
     ("edit", "GET"): mending.edit,
     ("edit", "POST"): mending.save,
     ("check", "POST"): mending.check,

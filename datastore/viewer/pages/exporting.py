@@ -5,18 +5,16 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 
 from datastore.agent import AgentDataStore
+from datastore.record import Record
 from datastore.typed import record_json
 from datastore.values import encode
 from datastore.viewer.pages.choosing import Asked, field_of, needed_by
 from datastore.viewer.visits import Visit
-
-if TYPE_CHECKING:
-    from datastore.record import Record
 
 _AT_ONCE = 500
 _ABOUT = ("createdByAgent", "updatedByAgent", "createdAt", "updatedAt", "accessCount", "expiresAt", "revision")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from datastore.errors import (
     ConflictError,
@@ -12,13 +12,11 @@ from datastore.errors import (
     KeyExistsError,
     ValueTooLargeError,
 )
+from datastore.record import Record
 from datastore.typed import parse_json, parse_object
 from datastore.viewer.text import number
 from datastore.viewer.values import editable
 from datastore.viewer.visits import Page, Redirect, Visit
-
-if TYPE_CHECKING:
-    from datastore.record import Record
 
 _LINES = 1_500  # of two values together; the differences of longer ones are not looked for
 _NEVER = ("", "never")

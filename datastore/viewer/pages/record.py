@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from starlette.responses import Response
 
+from datastore.record import Record
 from datastore.viewer import values
 from datastore.viewer.visits import Page, Visit, said
-
-if TYPE_CHECKING:
-    from datastore.record import Record
 
 _METADATA = 10_000  # characters of HTML
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from datastore.errors import QueryError
+from datastore.record import Record
 from datastore.viewer.listing import Slice, slice_of
 from datastore.viewer.pages.choosing import asked_by, field_of, kept_by
 from datastore.viewer.text import number
 from datastore.viewer.visits import Page, Visit
-
-if TYPE_CHECKING:
-    from datastore.record import Record
 
 _RECORDS = 50
 _COLUMNS = 8  # of fields that are shown
