@@ -234,13 +234,15 @@ class Runs(Bound, OfOneProcess):
         """
         journal = open_journal(_table(scope_of(self)), keys.check_run(id))
         table = journal.table
-        last = journal.last()
+        last, head = journal.last(), journal.head()
         if last.kind == END and last.value.get("status") == DONE:
-            raise run_over(last, table)
+            raise journal.ended(last, head)
         hint = table.put(keys.hint(table.now(), journal.run), None)
         table.write([hint, journal.listed(RUNNING)])
-        number = journal.append_from_outside({"kind": RETRIED}, over=True)
-        head = journal.head()
+        if last.kind == RETRIED and (head is None or head.entry < last.number):
+            number = last.number  # whoever has added it died before the head said so
+        else:
+            number = journal.append_from_outside({"kind": RETRIED}, over=True)
         value = {"status": RUNNING, "entry": number, "at": table.now(), "hint": hint.key}
         settled = journal.settle(head, {**value, **kept(journal, checkpoint_in(head))})
         if head is not None:
@@ -383,10 +385,7 @@ def taken_over(journal: Journal, hold: float) -> Writer:
         last = journal.last()
         head = journal.head()
         if last.kind == END:
-            if head is None or head.entry < last.number:  # its worker died before the head said so
-                status = str(last.value["status"])
-                journal.end(head, last.number, status, journal.start.get("ttl"), last.value.get("error"))
-            raise run_over(last, table)
+            raise journal.ended(last, head)
         hint = table.put(keys.hint(table.now(hold), journal.run), None)
         entry = journal.put(last.number + 1, {"kind": RESUMED})
         is_next, *_ = table.write([entry, hint, journal.listed(RUNNING)])
