@@ -216,12 +216,13 @@ class Journal(Lineage):
         hint = hint_in(head)
         return [keys.listed(head.status, self.run), *([] if hint is None else [hint])]
 
-    def append_from_outside(self, value: dict[str, Any], *, over: bool) -> int:
+    def append_from_outside(self, value: dict[str, Any], *, over: bool, last: Entry | None = None) -> int:
         """Add an entry after the last one, whoever works on the run, and return its number.
 
         Args:
             value: The entry.
             over: Whether the run must be over, or must not be.
+            last: The last one, if it was just read.
 
         Raises:
             RunOverError: If it is over and must not be, or the other way round.
@@ -230,11 +231,12 @@ class Journal(Lineage):
         """
         backoff = Backoff(self.table.scope.core.max_seconds, FIRST_DELAY, LONGEST_DELAY)
         while True:
-            last = self.last()
+            last = last or self.last()
             if (last.kind == END) is not over:
                 raise self.ended(last, self.head()) if last.kind == END else not_over(self.table)
             if self.table.write_one(self.put(last.number + 1, value)):
                 return last.number + 1
+            last = None
             if not backoff.wait():
                 raise contended(self.table)
 

@@ -46,8 +46,9 @@ class Runs(Bound, OfOneProcess):
     """The runs of one namespace: journals of steps that any worker can go on with. From ``data_store.runs``.
 
     Ids of runs and names of steps are text of 1 to 200 bytes. Whoever may read or write the namespace may do so with
-    its runs; what they keep counts for a quota. Requests are those of the backend's client in steady state; on SQLite
-    each is one statement. Writes and removals of a few records together are one.
+    its runs; what they keep counts for a quota. Requests are those of the backend's client in steady state. Writes and
+    removals of a few records together are one; on SQLite a statement for each of them, in one transaction. On DynamoDB
+    what ends a run or lets it wait takes 1 more, and on Redis each page takes 2 or 3.
     """
 
     __slots__ = ("_store",)
@@ -242,7 +243,7 @@ class Runs(Bound, OfOneProcess):
         if last.kind == RETRIED and (head is None or head.entry < last.number):
             number = last.number  # whoever has added it died before the head said so
         else:
-            number = journal.append_from_outside({"kind": RETRIED}, over=True)
+            number = journal.append_from_outside({"kind": RETRIED}, over=True, last=last)
         value = {"status": RUNNING, "entry": number, "at": table.now(), "hint": hint.key}
         settled = journal.settle(head, {**value, **kept(journal, checkpoint_in(head))})
         if head is not None:
@@ -313,8 +314,9 @@ class Runs(Bound, OfOneProcess):
         Raises:
             InvalidValueError: If ``keep`` is not such a time.
 
-        Requests: 1 per page of runs that ended so long ago, and for each of them 5, and its entries in batches. The
-        same for checkpoints that were made so long ago; each run with some of them takes 9.
+        Requests: 1 per page of runs whose ``ttl`` is over; with ``keep`` 1 per page of those that ended so long ago,
+        and 1 per page of checkpoints that were made so long ago. For each run that ended 5, and its entries in batches;
+        for each with such checkpoints 9.
         """
         seconds = None if keep is None else keys.seconds(keep, "keep")
         scope = scope_of(self)
