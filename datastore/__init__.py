@@ -80,7 +80,7 @@ if TYPE_CHECKING:
     from datastore.interfaces.key_value import KeyValueStore, key_value_grants
     from datastore.interfaces.logs import Log
     from datastore.interfaces.vault import Vault
-    from datastore.memory import Embedder, Match, Memory, MemoryItem
+    from datastore.memory import Embedder, Match, Memory, MemoryItem, Part, Splitter
     from datastore.memory.vector_vault import VectorVault
     from datastore.quotas import Quota
     from datastore.record import Record
@@ -150,6 +150,7 @@ __all__ = [
     "NotPicklableError",
     "OutcomeUnknownError",
     "Page",
+    "Part",
     "PermissionDeniedError",
     "QueryError",
     "Quota",
@@ -161,6 +162,7 @@ __all__ = [
     "RunOverError",
     "RunWaitingError",
     "Runs",
+    "Splitter",
     "StepFailedError",
     "Telemetry",
     "ThrottledError",
@@ -205,10 +207,12 @@ _LATE = {
     "Match": "datastore.memory",
     "Memory": "datastore.memory",
     "MemoryItem": "datastore.memory",
+    "Part": "datastore.memory",
     "Quota": "datastore.quotas",
     "Record": "datastore.record",
     "Run": "datastore.runs",
     "Runs": "datastore.runs",
+    "Splitter": "datastore.memory",
     "Telemetry": "datastore.events",
     "Token": "datastore.tokens",
     "Tokens": "datastore.tokens",

@@ -262,6 +262,23 @@ def name_in(id: str) -> Name | None:
         return None
 
 
+def fields_of(document: Document) -> dict[str, Any]:
+    """Return what a filter on metadata and provenance is about, of a whole document."""
+    return {
+        "key": key_of(document.id),
+        "metadata": document.metadata or {},
+        "createdByAgent": document.created_by_agent,
+        "updatedByAgent": document.updated_by_agent,
+        "lastAccessedByAgent": document.last_accessed_by_agent,
+        "accessCount": document.access_count,
+        "createdAt": document.created_at,
+        "updatedAt": document.updated_at,
+        "lastAccessedAt": document.last_accessed_at,
+        "revision": document.revision,
+        "expiresAt": document.expires_at,
+    }
+
+
 def skip(error: DamagedRecordError) -> None:
     """Log that a document was left out of a listing, or of what is done for all."""
     logger().warning("a listing leaves out a damaged record: %s", error.message)

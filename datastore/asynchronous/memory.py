@@ -35,6 +35,7 @@ from datastore.memory.catching_up import catching_up
 from datastore.memory.items import Metric
 from datastore.memory.reembedding import reembedding
 from datastore.memory.searching import Asked, asked, explaining
+from datastore.memory.splitting import Splitter
 from datastore.memory.writing import editing
 from datastore.scope import OfOneProcess, Scope, scope_of
 
@@ -71,8 +72,9 @@ class AsyncMemory(Hidden, OfOneProcess):
         key: str | None = None,
         vector: Vector | None = None,
         ttl: float | timedelta | None = None,
+        split: Splitter | None = None,
     ) -> str:
-        return cast(str, await _walked(self, adding_one, text, metadata, key, vector, ttl))
+        return cast(str, await _walked(self, adding_one, text, metadata, key, vector, ttl, split))
 
     async def add_many(
         self,
@@ -81,8 +83,9 @@ class AsyncMemory(Hidden, OfOneProcess):
         *,
         vectors: Iterable[Vector] | None = None,
         ttl: float | timedelta | None = None,
+        split: Splitter | None = None,
     ) -> list[str]:
-        return cast(list[str], await _walked(self, adding_many, texts, metadata, vectors, ttl))
+        return cast(list[str], await _walked(self, adding_many, texts, metadata, vectors, ttl, split))
 
     async def edit(
         self,
@@ -91,8 +94,9 @@ class AsyncMemory(Hidden, OfOneProcess):
         metadata: dict[str, Any] | None = None,
         *,
         vector: Vector | None = None,
+        split: Splitter | None = None,
     ) -> bool:
-        return cast(bool, await _walked(self, editing, key, text, metadata, vector))
+        return cast(bool, await _walked(self, editing, key, text, metadata, vector, split))
 
     async def delete(self, key: str) -> bool:
         return await writes(self, Memory.delete, key)
@@ -155,8 +159,8 @@ class AsyncMemory(Hidden, OfOneProcess):
     async def reembed(self, progress: Callable[[int, int], object] | None = None) -> int:
         return cast(int, await _walked(self, reembedding, check_progress(progress)))
 
-    async def embed(self, keys: Iterable[str]) -> dict[str, bool]:
-        return cast(dict[str, bool], await _walked(self, catching_up, keys))
+    async def embed(self, keys: Iterable[str], *, split: Splitter | None = None) -> dict[str, bool]:
+        return cast(dict[str, bool], await _walked(self, catching_up, keys, split))
 
     def __repr__(self) -> str:
         return f"Async{self.sync!r}"

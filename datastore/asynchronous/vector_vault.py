@@ -39,16 +39,30 @@ class AsyncVectorVault(Hidden, OfOneProcess):
     def name(self) -> str:
         return self.sync.name
 
-    async def add(self, text: str, meta: dict[str, Any] | None = None, name: str | None = None) -> int:
-        return cast(int, await self._follow(calls.adding(self.name, text, meta, name)))
+    async def add(
+        self,
+        text: str,
+        meta: dict[str, Any] | None = None,
+        name: str | None = None,
+        split: bool = False,
+        split_size: int = 1_000,
+    ) -> int:
+        return cast(int, await self._follow(calls.adding(self.name, text, meta, name, None, split, split_size)))
 
     async def add_item_with_vector(
         self, text: str, vector: Vector, meta: dict[str, Any] | None = None, name: str | None = None
     ) -> int:
         return cast(int, await self._follow(calls.adding(self.name, text, meta, name, vector)))
 
-    async def add_n_save(self, text: str, meta: dict[str, Any] | None = None, name: str | None = None) -> int:
-        return cast(int, await self._follow(calls.adding_all(self.name, text, meta, name)))
+    async def add_n_save(
+        self,
+        text: str,
+        meta: dict[str, Any] | None = None,
+        name: str | None = None,
+        split: bool = False,
+        split_size: int = 1_000,
+    ) -> int:
+        return cast(int, await self._follow(calls.adding_all(self.name, text, meta, name, split, split_size)))
 
     async def get_vectors(self) -> int:
         return cast(int, await self._follow(calls.getting_vectors(self.name)))

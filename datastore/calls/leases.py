@@ -139,7 +139,7 @@ class Lease(OfOneProcess, Generic[S]):
 
         Requests: 1.
         """
-        holding_of(self).renew()
+        scope_of(self._data_store).telling("lease_renew", self.name, holding_of(self).renew)
 
     def release(self) -> bool:
         """End it, so that others can take it at once. If the database does not answer, it ends by itself.
@@ -149,7 +149,7 @@ class Lease(OfOneProcess, Generic[S]):
 
         Requests: 1; 0 if it was over.
         """
-        return holding_of(self).release()
+        return scope_of(self._data_store).telling("lease_release", self.name, holding_of(self).release)
 
     def __enter__(self) -> Self:
         return self

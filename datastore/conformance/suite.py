@@ -43,6 +43,7 @@ from datastore.conformance.topics.retries import Retries
 from datastore.conformance.topics.revisions import Revisions
 from datastore.conformance.topics.runs import Runs
 from datastore.conformance.topics.scanning import Scanning
+from datastore.conformance.topics.splitting import Splitting
 from datastore.conformance.topics.tenants import Tenants
 from datastore.conformance.topics.tokens import Tokens
 from datastore.conformance.topics.tracking import Tracking
@@ -77,6 +78,7 @@ class ConformanceSuite(
     Blobs,
     Memories,
     Keywords,
+    Splitting,
     VectorVaults,
     Expiry,
     Tracking,

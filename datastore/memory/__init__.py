@@ -2,6 +2,7 @@
 
 from datastore.memory.calls import Memory
 from datastore.memory.embedding import Embedder
-from datastore.memory.items import Match, MemoryItem
+from datastore.memory.items import Match, MemoryItem, Part
+from datastore.memory.splitting import Splitter
 
-__all__ = ["Embedder", "Match", "Memory", "MemoryItem"]
+__all__ = ["Embedder", "Match", "Memory", "MemoryItem", "Part", "Splitter"]

@@ -17,9 +17,10 @@ from datastore.memory.catching_up import catching_up
 from datastore.memory.embedding import Embedder
 from datastore.memory.fusing import place_of
 from datastore.memory.indexing import declaring
-from datastore.memory.items import Match, MemoryItem, Metric
+from datastore.memory.items import Found, Match, MemoryItem, Metric
 from datastore.memory.reembedding import reembedding
 from datastore.memory.searching import Asked, asked, explaining, matches, searching
+from datastore.memory.splitting import Splitter
 from datastore.memory.writing import adding, editing, entries, entry, remove
 from datastore.scope import Bound, OfOneProcess, Scope, Stream, bind, scope_of
 
@@ -55,6 +56,7 @@ class Memory(Bound, OfOneProcess):
         key: str | None = None,
         vector: Vector | None = None,
         ttl: float | timedelta | None = None,
+        split: Splitter | None = None,
     ) -> str:
         """Store a text with its vector, under a key that has no record.
 
@@ -64,11 +66,14 @@ class Memory(Bound, OfOneProcess):
             key: The key; ``None`` for a new one that nobody can guess.
             vector: Its vector; ``None`` to let the host's embedder make one.
             ttl: Seconds, or a `timedelta`, until it expires; ``None`` for never.
+            split: How to split the text into parts, each of which gets a vector of its own: a `Splitter` that counts
+                characters; ``None`` as the host's embedder does. It is kept for the next edit.
 
         Returns:
             The key.
 
         Raises:
+            ValueTooLargeError: If the text has more parts than can be kept.
             KeyExistsError: If there is a live record under the key.
             EmbedderError: If the embedder fails, or the namespace has vectors of another model; nothing is stored.
             InvalidValueError: If something is not JSON, or the vector is none: of another size, zero, or not finite.
@@ -78,7 +83,7 @@ class Memory(Bound, OfOneProcess):
         of a namespace needs a reminder for `DataStore.purge_expired`: 1 more.
         """
         embed = embedder_of(scope_of(self))
-        return follow(adding_one(scope_of(self), text, metadata, key, vector, ttl), embed)  # type: ignore[no-any-return]
+        return follow(adding_one(scope_of(self), text, metadata, key, vector, ttl, split), embed)  # type: ignore[no-any-return]
 
     def add_many(
         self,
@@ -87,6 +92,7 @@ class Memory(Bound, OfOneProcess):
         *,
         vectors: Iterable[Vector] | None = None,
         ttl: float | timedelta | None = None,
+        split: Splitter | None = None,
     ) -> list[str]:
         """Store texts with their vectors, under keys that have no records.
 
@@ -96,6 +102,7 @@ class Memory(Bound, OfOneProcess):
             metadata: What to keep with each.
             vectors: A vector for each; ``None`` to let the host's embedder make them, in batches.
             ttl: Seconds, or a `timedelta`, until they expire; ``None`` for never.
+            split: As `add`, for each.
 
         Returns:
             The keys, in order.
@@ -109,7 +116,7 @@ class Memory(Bound, OfOneProcess):
         for `add`.
         """
         embed = embedder_of(scope_of(self))
-        return follow(adding_many(scope_of(self), texts, metadata, vectors, ttl), embed)  # type: ignore[no-any-return]
+        return follow(adding_many(scope_of(self), texts, metadata, vectors, ttl, split), embed)  # type: ignore[no-any-return]
 
     def edit(
         self,
@@ -118,6 +125,7 @@ class Memory(Bound, OfOneProcess):
         metadata: dict[str, Any] | None = None,
         *,
         vector: Vector | None = None,
+        split: Splitter | None = None,
     ) -> bool:
         """Change a record, without losing anybody's change. Only a text that is another one is embedded again.
 
@@ -126,6 +134,7 @@ class Memory(Bound, OfOneProcess):
             text: The new text; ``None`` to leave it as it is. With a ``vector`` anything JSON.
             metadata: Merged into the record's, at the top level; a key given as ``None`` is removed.
             vector: Its vector; ``None`` for the one that it has, or that the host's embedder makes.
+            split: How to split the text from now on; ``None`` as it was when it was added.
 
         Returns:
             Whether there is such a record. It is not created if there is none.
@@ -139,7 +148,7 @@ class Memory(Bound, OfOneProcess):
         record.
         """
         embed = embedder_of(scope_of(self))
-        return follow(editing(scope_of(self), key, text, metadata, vector), embed)  # type: ignore[no-any-return]
+        return follow(editing(scope_of(self), key, text, metadata, vector, split), embed)  # type: ignore[no-any-return]
 
     def delete(self, key: str) -> bool:
         """Remove a record and its vector; return whether there was one.
@@ -212,7 +221,7 @@ class Memory(Bound, OfOneProcess):
                 ``keywords`` it always is, because the words of every record count.
 
         Returns:
-            The matches, from the nearest on.
+            The matches, from the nearest on. A text in parts is one match, with the nearest of them as its ``part``.
 
         Raises:
             EmbedderError: If the embedder fails, or the vectors of the namespace are of another model.
@@ -359,13 +368,14 @@ class Memory(Bound, OfOneProcess):
         scope = scope_of(self)
         return follow(reembedding(scope, check_progress(progress)), embedder_of(scope))  # type: ignore[no-any-return]
 
-    def embed(self, keys: Iterable[str]) -> dict[str, bool]:
+    def embed(self, keys: Iterable[str], *, split: Splitter | None = None) -> dict[str, bool]:
         """Make vectors of texts that have none: of those that were stored by other calls than `add`.
 
         No record is written, so their revisions stay. A text that somebody changes meanwhile has no vector afterwards.
 
         Args:
             keys: The keys of the records. A value that is no text is left as it is.
+            split: As `add`, for each.
 
         Returns:
             For each key that has a record, whether a vector was made.
@@ -378,7 +388,7 @@ class Memory(Bound, OfOneProcess):
         `AgentDataStore.add_many` of as many records, and 1; 1 more as for `add`.
         """
         scope = scope_of(self)
-        return follow(catching_up(scope, keys), embedder_of(scope))  # type: ignore[no-any-return]
+        return follow(catching_up(scope, keys, split), embedder_of(scope))  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         scope = scope_of(self)
@@ -402,10 +412,11 @@ def adding_one(
     key: str | None,
     vector: Vector | None,
     ttl: float | timedelta | None,
+    split: Splitter | None,
 ) -> Steps:
     """Return the steps of `Memory.add`."""
     item = Item(new_key("") if key is None else key, text, metadata, ttl)
-    one = entry(scope, item, vector, "text", if_absent=True)
+    one = entry(scope, item, vector, split, "text", if_absent=True)
     (outcome,) = yield from adding(scope, [one])
     error = outcome.error or (None if outcome.done else exists())
     if error is not None:
@@ -419,9 +430,10 @@ def adding_many(
     metadata: dict[str, Any] | None,
     vectors: Iterable[Vector] | None,
     ttl: float | timedelta | None,
+    split: Splitter | None,
 ) -> Steps:
     """Return the steps of `Memory.add_many`."""
-    given = entries(scope, texts, metadata, vectors, ttl)
+    given = entries(scope, texts, metadata, vectors, ttl, split)
     outcomes = yield from adding(scope, given)
     errors = {
         one.put.key: outcome.error or (None if outcome.done else exists())
@@ -434,7 +446,7 @@ def adding_many(
 def searching_one(scope: Scope, asked: Asked) -> Steps:
     """Return the steps of `Memory.search`."""
     (found,) = yield from searching([scope], asked, asked.number)
-    scope.tracker.note_all([document for _, document in found], scope.agent)
+    scope.tracker.note_all([one.document for one in found], scope.agent)
     return matches(found)
 
 
@@ -447,12 +459,12 @@ def searching_across(scope: Scope, namespaces: Any, asked: Asked) -> Steps:
     number = max(asked.number, sum(guaranteed.values()))
     scopes = [scope.within(check_name(name, "namespaces")) for name in guaranteed]
     found = yield from searching(scopes, asked, number)
-    taken, left = list[tuple[float, Document]](), list[tuple[float, Document]]()
+    taken, left = list[Found](), list[Found]()
     for sure, nearest in zip(guaranteed.values(), found, strict=True):
         taken += nearest[:sure]
         left += nearest[sure:]
     best = sorted([*taken, *sorted(left, key=place_of)[: number - len(taken)]], key=place_of)
-    scope.tracker.note_all([document for _, document in best], scope.agent)
+    scope.tracker.note_all([one.document for one in best], scope.agent)
     return matches(best)
 
 

@@ -60,6 +60,8 @@ class Model(NamedTuple):
     native: str = ""
     """`READY` if every vector is written for the index of the database, too; empty if none needs to be; anything else
     while those that were there before are (`datastore.memory.indexing`)."""
+    split: bool = False
+    """Whether a text was added in parts, whose vectors no index of a database can have."""
 
 
 class Change(NamedTuple):
@@ -199,6 +201,7 @@ class Changes:
                     "revisions": list(revisions),
                 }
                 | ({"native": becomes.native} if becomes.native else {})
+                | ({"split": True} if becomes.split else {})
                 | ({"reload": True} if reload else {})
             )
             put = self._area.put(_key(number), value, self._area.moment(), if_absent=True)
@@ -234,8 +237,9 @@ class Changes:
         try:
             if value["format"] == FORMAT:
                 number = int(decode_key(document.id[len(self._area.prefix) :])[len(_CHANGE) :])
-                model = Model(value["model"], value["dimensions"], value["complete"], value.get("native", ""))
-                revisions, kinds = value["revisions"], (str, int, bool, str, list)
+                native, split = value.get("native", ""), value.get("split", False)
+                model = Model(value["model"], value["dimensions"], value["complete"], native, split)
+                revisions, kinds = value["revisions"], (str, int, bool, str, bool, list)
                 if tuple(map(type, (*model, revisions))) == kinds and all(type(one) is str for one in revisions):
                     return Change(number, document.revision, model, revisions, value.get("reload") is True)
         except (LookupError, TypeError, ValueError):

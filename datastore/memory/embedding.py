@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeAlias, cast
 
 from datastore.adapters.batching import batches
@@ -12,7 +13,8 @@ from datastore.arguments import as_int, as_text, check_name, is_a, iterating, sh
 from datastore.calls.steps import Steps
 from datastore.errors import ConfigurationError, DataStoreError, EmbedderError, InvalidValueError, kind_of
 from datastore.ids import MAX_NAME_BYTES
-from datastore.memory.vectors import MOST_DIMENSIONS, packed
+from datastore.memory.splitting import Span, Splitter
+from datastore.memory.vectors import MOST_DIMENSIONS, Made, check_fits, packed
 
 Vectors: TypeAlias = Sequence[Any]
 """As many as there were texts, in their order; an array of numpy's with a row for each is one."""
@@ -30,12 +32,15 @@ class Embedder:
         name: What tells this model from others. It is kept with the vectors: those of different models are not alike
             in anything, so a namespace has those of one.
         batch: The most texts that the function is given at once.
+        splitter: How texts are split that are too long for the model, which would leave out the rest; ``None`` to give
+            it whole texts.
     """
 
     function: Function
     dimensions: int
     name: str
     batch: int = 64
+    splitter: Splitter | None = None
 
     def __post_init__(self) -> None:
         """Check what was given."""
@@ -47,6 +52,8 @@ class Embedder:
                 raise ConfigurationError(
                     f"{parameter} is {shown(getattr(self, parameter))}; it must be an int from 1 to {most:,}"
                 )
+        if self.splitter is not None and not is_a(self.splitter, Splitter):
+            raise ConfigurationError(f"splitter is {kind_of(self.splitter)}; give a datastore.Splitter, or None")
         if not is_a(self.name, str) or not 0 < len(check_name(self.name, "name").encode()) <= MAX_NAME_BYTES:
             raise ConfigurationError(f"name is {shown(self.name)}; give text of 1 to {MAX_NAME_BYTES} bytes")
         object.__setattr__(self, "name", as_text(self.name))
@@ -77,6 +84,36 @@ class Embedder:
                 raise _failed(error) from error
 
         return called
+
+
+def embedding_parts(embedder: Embedder, texts: Sequence[str], splits: Sequence[Splitter | None]) -> Steps:
+    """Return the steps that make the vectors of texts; their result: a `Made` for each, in order.
+
+    Args:
+        embedder: The host's.
+        texts: The texts.
+        splits: How each is split; ``None`` as the embedder says.
+
+    Raises:
+        EmbedderError: As `embedding`; also if the splitter fails.
+        ValueTooLargeError: If a text has more parts than can be kept.
+    """
+    parts = list[Sequence[Span]]()
+    for text, split in zip(texts, splits, strict=True):
+        splitter = split or embedder.splitter
+        spans = () if splitter is None else splitter.parts(text)
+        check_fits(len(spans), embedder.dimensions)
+        parts.append(spans)
+    pieces = [
+        text[start:end]
+        for text, spans in zip(texts, parts, strict=True)
+        for start, end in spans or [(0, len(text))]
+    ]  # fmt: skip
+    vectors = iter((yield from embedding(embedder, pieces)))
+    return [
+        Made(b"".join(islice(vectors, len(spans) or 1)), spans, split)
+        for spans, split in zip(parts, splits, strict=True)
+    ]
 
 
 def embedding(embedder: Embedder, texts: Sequence[str]) -> Steps:

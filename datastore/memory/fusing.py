@@ -14,9 +14,10 @@ from typing import NamedTuple
 from datastore.backend import Document, Fields, Query
 from datastore.calls.planning import PlannedQuery, compile_query
 from datastore.deadlines import check
+from datastore.documents import key_of
 from datastore.ids import encode_key
 from datastore.memory.changes import GRACE
-from datastore.memory.items import Metric, Ranked
+from datastore.memory.items import Found, Metric, Ranked
 from datastore.memory.keywords import Hit, Index, Weights, weights
 from datastore.memory.spaces import Space
 from datastore.scope import Scope
@@ -37,7 +38,7 @@ class Question(NamedTuple):
     filter: Query | None
 
 
-def fused(places: Sequence[tuple[Scope, Space]], question: Question, number: int) -> list[list[tuple[float, Document]]]:
+def fused(places: Sequence[tuple[Scope, Space]], question: Question, number: int) -> list[list[Found]]:
     """Return the best records of each namespace with their scores, the best first; equal ones by key.
 
     The rankings are those of all namespaces together, as if they were one.
@@ -51,26 +52,26 @@ def fused(places: Sequence[tuple[Scope, Space]], question: Question, number: int
     for (scope, space), index in zip(places, indexes, strict=True):
         index.refresh(scope, space.matrix)
     of_words, depth = weights(question.text, indexes), max(number, DEPTH)
-    rankings: tuple[list[tuple[float, Document]], ...] = [], []
-    scores, owner = dict[str, float](), dict[str, int]()
+    rankings: tuple[list[Found], ...] = [], []
+    both, owner = dict[str, Found](), dict[str, int]()
     for place, (scope, space) in enumerate(places):
         for ranking, found in zip(rankings, Side(scope, space, question, of_words).first(depth), strict=True):
             ranking += found
-            owner.update((document.id, place) for _, document in found)
-    documents = {document.id: document for ranking in rankings for _, document in ranking}
+            owner.update((one.document.id, place) for one in found)
     for ranking in rankings:
-        for rank, (_, document) in enumerate(sorted(ranking, key=place_of), 1):
-            scores[document.id] = scores.get(document.id, 0.0) + 1 / (K + rank)
-    best: list[list[tuple[float, Document]]] = [[] for _ in places]
-    for score, document in sorted(((score, documents[id]) for id, score in scores.items()), key=place_of):
-        best[owner[document.id]].append((score, document))
+        for rank, one in enumerate(sorted(ranking, key=place_of), 1):
+            before = both.get(one.document.id, one._replace(score=0.0))
+            both[one.document.id] = before._replace(score=before.score + 1 / (K + rank))
+    best: list[list[Found]] = [[] for _ in places]
+    for one in sorted(both.values(), key=place_of):
+        best[owner[one.document.id]].append(one)
     return [some[:number] for some in best]
 
 
-def place_of(one: tuple[float, Document]) -> tuple[float, str, str]:
+def place_of(one: Found) -> tuple[float, str, str]:
     """Return what records of several namespaces are sorted by: score, key, and namespace."""
-    home, _, key = one[1].id.rpartition(":")
-    return -one[0], key, home
+    home, _, key = one.document.id.rpartition(":")
+    return -one.score, key, home
 
 
 class Side:
@@ -86,7 +87,7 @@ class Side:
         self._matches = None if question.filter is None else compile_query(question.filter)
         self._read: dict[str, Document | None] = {}
 
-    def first(self, depth: int) -> tuple[list[tuple[float, Document]], list[tuple[float, Document]]]:
+    def first(self, depth: int) -> tuple[list[Found], list[Found]]:
         """Return the nearest records, and those that have most of the words, with their scores."""
         asked, keys = self._question, None
         if asked.filter is not None:
@@ -95,10 +96,12 @@ class Side:
         worded = self._index.ranked(self._weights, None if keys is None else frozenset(keys))
         first_near, first_worded = list(islice(near, depth)), list(islice(worded, depth))
         self._fetch([*first_near, *first_worded])  # one request for both
-        return self._live(chain(first_near, near), depth), self._live(chain(first_worded, worded), depth)
+        nearest, best = self._live(chain(first_near, near), depth), self._live(chain(first_worded, worded), depth)
+        parts = self._matrix.parts(asked.vector, asked.metric, [key_of(one.document.id) for one in best])
+        return nearest, [one._replace(part=parts.get(one.document.revision)) for one in best]
 
-    def _live(self, ranked: Iterator[Ranked | Hit], depth: int) -> list[tuple[float, Document]]:
-        found, dead, gone = list[tuple[float, Document]](), list[str](), list[str]()
+    def _live(self, ranked: Iterator[Ranked | Hit], depth: int) -> list[Found]:
+        found, dead, gone = list[Found](), list[str](), list[str]()
         until = format_time(self._scope.core.clock() - GRACE)
         while some := list[Ranked | Hit](islice(ranked, depth - len(found))):
             check()
@@ -107,7 +110,7 @@ class Side:
                 document = self._read[one.key]
                 if document is not None and document.revision == one.revision:
                     if self._matches is None or self._matches(document):
-                        found.append((one.score, document))
+                        found.append(Found(one.score, document, one.part if isinstance(one, Ranked) else None))
                 elif isinstance(one, Hit):  # its record was there when it was read
                     gone.append(one.revision)
                 elif self._matrix.written_at(one.place) <= until:  # its record was written long ago, if ever

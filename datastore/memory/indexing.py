@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from datastore.adapters.batching import batches
-from datastore.backend import Document, Fields
+from datastore.backend import Fields
 from datastore.deadlines import within
 from datastore.errors import (
     ConfigurationError,
@@ -28,7 +28,7 @@ from datastore.errors import (
 )
 from datastore.ids import encode_key, new_key
 from datastore.memory.changes import READY, Model, searchable
-from datastore.memory.items import Metric
+from datastore.memory.items import Found, Metric
 from datastore.memory.spaces import spaces_of
 from datastore.memory.vectors import AREA, Stored, all_vectors, put, stored_in
 from datastore.scope import Scope
@@ -42,7 +42,7 @@ _SPARE = 8  # candidates whose records may be gone, besides as many as are wante
 class Answer(NamedTuple):
     """What an index has found."""
 
-    found: list[tuple[float, Document]] | None
+    found: list[Found] | None
     """The nearest records with their scores; ``None`` if the search has to go on without an index, ..."""
     why: str = ""
     """... and why."""
@@ -71,6 +71,8 @@ def by_index(
         if last is None or last.model.native != READY:
             return Answer(None, "no index was declared for this namespace, or not to the end: memory.ensure_index()")
         searchable(last.model, name, len(vector) // 4)
+        if last.model.split:
+            return Answer(None, "texts are in parts, whose vectors no index can have")
         late = spaces.late.of(area.prefix, core.clock())
         if late is None:
             return Answer(None, "more was written in the last minute than is remembered")
@@ -81,7 +83,7 @@ def by_index(
             documents = core.read(ids, Fields.VALUE).values()
             rows = [one for one in [*stored_in(area, list(documents)), *late] if _is_of(one, last.model)]
             found, compared = _compared(scope, rows, vector, metric)
-            near = [one for one in found if least is None or one[0] >= least]
+            near = [one for one in found if least is None or one.score >= least]
             if len(near) >= number or len(near) < len(found) or len(ids) < wanted:
                 return Answer(near[:number], "", compared)
     return Answer(None, "too many vectors of records that are gone are near: purge_expired() removes them")
@@ -96,12 +98,10 @@ def _asked(scope: Scope, area: Scope, vector: bytes, number: int, metric: Metric
 
 
 def _is_of(row: Stored, model: Model) -> bool:
-    return row.model in ("", model.name) and len(row.vector) == 4 * model.dimensions
+    return row.model in ("", model.name) and row.dimensions == model.dimensions
 
 
-def _compared(
-    scope: Scope, rows: Sequence[Stored], vector: bytes, metric: Metric
-) -> tuple[list[tuple[float, Document]], int]:
+def _compared(scope: Scope, rows: Sequence[Stored], vector: bytes, metric: Metric) -> tuple[list[Found], int]:
     """Return those records, from the nearest on, whose vectors count, and how many vectors were compared."""
     if not rows:
         return [], 0
@@ -115,7 +115,7 @@ def _compared(
     read = scope.core.tracker.with_pending(lambda: list(scope.core.read(wanted, Fields.ALL).values()))
     documents = {document.id: document for document in read}
     found = [
-        (one.score, documents[id])
+        Found(one.score, documents[id], one.part)
         for id, one in zip(ids, ranked, strict=True)
         if id in documents and documents[id].revision == one.revision
     ]
@@ -142,13 +142,17 @@ def declaring(scope: Scope, progress: Callable[[int, int], object] | None) -> st
     if model.native == READY:
         return name
     mine = new_key("")
-    changes.add((), lambda known: (known or model)._replace(native=mine))
+    changes.add((), lambda known: (known or model)._replace(native=mine, split=False))
+    is_split = False
     total, done, moment = sum(len(ids) for ids in core.all_ids(vectors)), 0, scope.moment()
     for documents in core.pages(vectors, Fields.VALUE, on_damaged=_raise):
         for some in batches(documents, _AT_ONCE):
+            vectors_of = stored_in(area, some)
+            is_split = is_split or any(stored.parts for stored in vectors_of)
             again = [
                 put(area, moment, stored, indexed=True)._replace(if_revision=one.revision)
-                for one, stored in zip(some, stored_in(area, some), strict=True)
+                for one, stored in zip(some, vectors_of, strict=True)
+                if not stored.parts
             ]
             for outcome in core.write(again):  # one that was removed or written meanwhile needs nothing
                 if outcome.error is not None:
@@ -160,7 +164,7 @@ def declaring(scope: Scope, progress: Callable[[int, int], object] | None) -> st
     def becomes(known: Model | None) -> Model:
         if known is None or known.native != mine or known.dimensions != dimensions:
             raise interrupted(scope)
-        return known._replace(native=READY)
+        return known._replace(native=READY, split=known.split or is_split)
 
     changes.add((), becomes)
     return name

@@ -169,7 +169,8 @@ class Index:
             rows = matrix.rows(self._next)
             self._next += len(rows)
             waiting = [(key, revision, at) for revision, (key, at) in self._waiting.items()]
-            return waiting + [row for row in rows if row[1] in matrix and row[1] not in self._keys]
+            new = dict.fromkeys(rows)  # a text in parts has several
+            return waiting + [row for row in new if row[1] in matrix and row[1] not in self._keys]
 
     def _put(self, key: str, revision: str, counted: Counter[str]) -> None:
         self._remove(key)

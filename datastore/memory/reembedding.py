@@ -11,7 +11,7 @@ from datastore.calls.steps import Steps
 from datastore.errors import DamagedRecordError
 from datastore.ids import encode_key, home_of
 from datastore.memory.changes import GRACE, Model
-from datastore.memory.embedding import embedding, needed
+from datastore.memory.embedding import embedding_parts, needed
 from datastore.memory.spaces import spaces_of
 from datastore.memory.vectors import AREA, Stored, all_vectors, put, stored_in
 from datastore.memory.writing import discard
@@ -39,12 +39,14 @@ def reembedding(scope: Scope, progress: Callable[[int, int], object] | None) -> 
     done = made = 0
     for documents in core.pages(all_vectors(area), Fields.VALUE, on_damaged=_raise):
         for some in batches(stored_in(area, documents), max(embedder.batch, _AT_ONCE)):
-            others = [one for one in some if one.model != model.name or len(one.vector) != 4 * model.dimensions]
+            others = [one for one in some if one.model != model.name or one.dimensions != model.dimensions]
             values = _values(scope, others)
             again = [one for one in others if isinstance(values.get(one.revision), str)]
-            vectors = yield from embedding(embedder, [values[one.revision] for one in again])
+            texts, splits = [values[one.revision] for one in again], [one.split for one in again]
+            made_now = yield from embedding_parts(embedder, texts, splits)
             _write(scope, [
-                one._replace(model=model.name, vector=vector) for one, vector in zip(again, vectors, strict=True)
+                one._replace(model=model.name, vector=vector, parts=parts)
+                for one, (vector, parts, _) in zip(again, made_now, strict=True)
             ])  # fmt: skip
             discard(scope, [one.revision for one in others if not isinstance(values.get(one.revision, ""), str)])
             if again:

@@ -16,6 +16,7 @@ from datastore.memory.reembedding import reembedding
 from datastore.scope import Scope
 
 if TYPE_CHECKING:
+    from datastore.memory.splitting import Span
     from datastore.record import Record
 
 
@@ -46,9 +47,9 @@ def of_items(items: Iterator[MemoryItem]) -> Iterator[Record]:
     return (item.record for item in items)
 
 
-def of_matches(found: list[Match]) -> list[tuple[float, Record]]:
-    """Return the scores and the records of matches."""
-    return [(match.score, match.record) for match in found]
+def of_matches(found: list[Match]) -> list[tuple[float, Record, Span | None]]:
+    """Return the scores and the records of matches, and where the nearest part of each begins and ends."""
+    return [(one.score, one.record, None if one.part is None else one.part[:2]) for one in found]
 
 
 def reembed(scope: Scope) -> Iterator[tuple[int, int]]:

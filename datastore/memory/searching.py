@@ -18,7 +18,7 @@ from datastore.memory.changes import GRACE, Changes, is_searchable, searchable
 from datastore.memory.embedding import embedding, needed
 from datastore.memory.fusing import Question, fused
 from datastore.memory.indexing import EXACT_UP_TO, Answer, by_index
-from datastore.memory.items import Match, Metric, Ranked
+from datastore.memory.items import Found, Match, Metric, Ranked, match_of
 from datastore.memory.spaces import Space, spaces_of
 from datastore.memory.vectors import AREA, packed
 from datastore.scope import Scope
@@ -99,7 +99,7 @@ def searching(scopes: Sequence[Scope], asked: Asked, number: int) -> Steps:
     name, vector = yield from _begun(scopes, asked)
     if asked.keywords:
         return _by_words_too(scopes, asked, vector, name, number)
-    found = list[list[tuple[float, Document]]]()
+    found = list[list[Found]]()
     for scope in scopes:
         answer = _indexed(scope, asked, vector, name, number)
         found.append(nearest(scope, asked, vector, name, number) if answer.found is None else answer.found)
@@ -153,7 +153,7 @@ def _indexed(scope: Scope, asked: Asked, vector: bytes, name: str | None, number
 
 def _by_words_too(
     scopes: Sequence[Scope], asked: Asked, vector: bytes, name: str | None, number: int
-) -> list[list[tuple[float, Document]]]:
+) -> list[list[Found]]:
     question = Question(cast(str, asked.query), vector, asked.metric, asked.filter)
     with within(scopes[0].core.max_seconds):
         spaces = [_ready(scope, vector, name) for scope in scopes]
@@ -162,7 +162,7 @@ def _by_words_too(
         return [[] if space is None else next(found) for space in spaces]
 
 
-def nearest(scope: Scope, asked: Asked, vector: bytes, name: str | None, number: int) -> list[tuple[float, Document]]:
+def nearest(scope: Scope, asked: Asked, vector: bytes, name: str | None, number: int) -> list[Found]:
     """Return the nearest records of a namespace with their scores, from the nearest on."""
     with within(scope.core.max_seconds):
         area, spaces = scope.area(AREA), spaces_of(scope.core)
@@ -185,17 +185,14 @@ def _ready(scope: Scope, vector: bytes, name: str | None) -> Space | None:
     return space
 
 
-def matches(found: Sequence[tuple[float, Document]]) -> list[Match]:
+def matches(found: Sequence[Found]) -> list[Match]:
     """Return what the caller is given."""
     from datastore.record import to_records  # imported here, because importing Pydantic takes long
 
     if not found:
         return []
-    scores, documents = zip(*found, strict=True)
-    return [
-        Match(record.key, score, record.value if isinstance(record.value, str) else None, record.metadata, record)
-        for score, record in zip(scores, to_records(documents), strict=True)
-    ]
+    records = to_records([one.document for one in found])
+    return [match_of(one.score, record, one.part) for one, record in zip(found, records, strict=True)]
 
 
 class StaleError(Exception):
@@ -227,7 +224,7 @@ class Search:
         self._matrix = space.matrix
         self._matches = None if asked.filter is None else compile_query(asked.filter)
 
-    def found(self) -> list[tuple[float, Document]]:
+    def found(self) -> list[Found]:
         """Return the nearest records with their scores, from the nearest on.
 
         Raises:
@@ -249,19 +246,19 @@ class Search:
         return self._nearest(keys)
 
     @overload
-    def _nearest(self, keys: Sequence[str] | None) -> list[tuple[float, Document]]: ...
+    def _nearest(self, keys: Sequence[str] | None) -> list[Found]: ...
 
     @overload
-    def _nearest(self, keys: None, most: int) -> list[tuple[float, Document]] | None: ...
+    def _nearest(self, keys: None, most: int) -> list[Found] | None: ...
 
-    def _nearest(self, keys: Sequence[str] | None, most: int | None = None) -> list[tuple[float, Document]] | None:
+    def _nearest(self, keys: Sequence[str] | None, most: int | None = None) -> list[Found] | None:
         """Return the nearest records that match.
 
         Args:
             keys: Those among which they are; ``None`` for all.
             most: How many may be read; if they are not enough, the result is ``None``.
         """
-        found, asked, read = list[tuple[float, Document]](), self._asked, 0
+        found, asked, read = list[Found](), self._asked, 0
         until, dead = format_time(self._scope.core.clock() - GRACE), list[str]()
         for some in self._matrix.ranked(self._vector, asked.metric, self._number, keys):
             check()
@@ -272,7 +269,7 @@ class Search:
             for one, document in zip(near, self._documents(near), strict=True):
                 if document is not None:
                     if self._matches is None or self._matches(document):
-                        found.append((one.score, document))
+                        found.append(Found(one.score, document, one.part))
                 elif self._matrix.written_at(one.place) <= until:  # its record was written long ago, if ever
                     dead.append(one.revision)
             if len(found) >= self._number or len(near) < len(some):

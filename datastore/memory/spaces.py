@@ -62,8 +62,8 @@ class Space:
             change: The last change that is in it now: the next search goes on from there, unless one has gone further.
         """
         with self._lock:
-            models, size = ("", (change or self.known).model.name), 4 * self.matrix.dimensions
-            mine = [row for row in rows if row.model in models and len(row.vector) == size]
+            models = "", (change or self.known).model.name
+            mine = [row for row in rows if row.model in models and row.dimensions == self.matrix.dimensions]
             self.matrix.add(mine)
             self.others |= {row.revision: row.key for row in rows} if len(mine) < len(rows) else {}
             for row in mine if self.others else ():

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias
 from datastore.arguments import as_bool, as_dict, as_int, as_text, check_name, is_a, is_mapping, iterating, shown
 from datastore.entries import Entry
 from datastore.errors import DataStoreError, InvalidValueError, UnsupportedError, kind_of
+from datastore.memory.splitting import LARGEST, SMALLEST, Splitter
 from datastore.memory.vectors import packed
 from datastore.scope import OfOneProcess
 from datastore.values import check_metadata, checked
@@ -100,23 +101,34 @@ class VectorVault(OfOneProcess):
         """The name of the vault."""
         return self._name
 
-    def add(self, text: str, meta: dict[str, Any] | None = None, name: str | None = None) -> int:
+    def add(
+        self,
+        text: str,
+        meta: dict[str, Any] | None = None,
+        name: str | None = None,
+        split: bool = False,
+        split_size: int = 1_000,
+    ) -> int:
         """Store a text as a new item, without a vector: `get_vectors` makes that.
 
         Args:
             text: The text.
             meta: What to keep with it, an object of up to 16,000 bytes.
             name: Short for ``{"name": name}`` in the metadata.
+            split: Whether to split a long text into parts, each of which gets a vector of its own; without it, as the
+                host's embedder does.
+            split_size: The most characters of a part.
 
         Returns:
             The number of the item.
 
         Raises:
-            InvalidValueError: If ``text`` or ``name`` is no text, or ``meta`` no object of JSON values.
+            InvalidValueError: If ``text`` or ``name`` is no text, ``meta`` no object of JSON values, or ``split_size``
+                not from 16 to 1,000,000.
 
         Requests: those of ``log_append``, and those of ``add``: 2 on steady state.
         """
-        return self._follow(adding(self._name, text, meta, name))  # type: ignore[no-any-return]
+        return self._follow(adding(self._name, text, meta, name, None, split, split_size))  # type: ignore[no-any-return]
 
     def add_item_with_vector(
         self, text: str, vector: Vector, meta: dict[str, Any] | None = None, name: str | None = None
@@ -140,17 +152,26 @@ class VectorVault(OfOneProcess):
         """
         return self._follow(adding(self._name, text, meta, name, vector))  # type: ignore[no-any-return]
 
-    def add_n_save(self, text: str, meta: dict[str, Any] | None = None, name: str | None = None) -> int:
+    def add_n_save(
+        self,
+        text: str,
+        meta: dict[str, Any] | None = None,
+        name: str | None = None,
+        split: bool = False,
+        split_size: int = 1_000,
+    ) -> int:
         """Do what `add`, `get_vectors` and `save` do, and return the number of the item.
 
         Args:
             text: As `add`.
             meta: As `add`.
             name: As `add`.
+            split: As `add`.
+            split_size: As `add`.
 
         Requests: those of `add` and of `get_vectors`.
         """
-        return self._follow(adding_all(self._name, text, meta, name))  # type: ignore[no-any-return]
+        return self._follow(adding_all(self._name, text, meta, name, split, split_size))  # type: ignore[no-any-return]
 
     def get_vectors(self) -> int:
         """Make the vectors of all items that have none yet, in batches, whoever added them; return how many.
@@ -185,7 +206,8 @@ class VectorVault(OfOneProcess):
 
         Returns:
             The items, the nearest first: ``{"data": text, "metadata": {...}}``. The metadata are those that were given,
-            and ``item_id``, ``name``, ``created``, ``updated`` and ``time``.
+            and ``item_id``, ``name``, ``created``, ``updated`` and ``time``; of a text in parts also ``part``: the
+            ``start``, the ``end`` and the ``text`` of the nearest one.
 
         Raises:
             QueryError, EmbedderError, ConfigurationError: As `Memory.search`.
@@ -247,6 +269,8 @@ class VectorVault(OfOneProcess):
 
     def edit_item(self, item_id: int | str, new_text: str) -> bool:
         """Replace the text of an item, with its vector; its metadata stays. Return whether there is such an item.
+
+        The new text is split as the one before it was.
 
         Args:
             item_id: Its number.
@@ -334,13 +358,17 @@ def not_here(kind: str, name: str) -> Exception:
     return UnsupportedError(f"{name} is not there: {reason}")
 
 
-def adding(vault: str, text: Any, meta: Any, name: Any, vector: Any = None) -> Asking:
+def adding(
+    vault: str, text: Any, meta: Any, name: Any, vector: Any = None, split: Any = False, split_size: Any = None
+) -> Asking:
     """Return `VectorVault.add` and `VectorVault.add_item_with_vector`."""
     _check_text(text, "text")
     kept = _meta(meta, name)
     if vector is not None:
         packed(vector, "vector")
-    number = (yield lambda store: store.use_namespace(vault).log_append(LOG, None)) - 1
+    size = _split_size(split_size) if as_bool(split, "split") else None
+    note = None if size is None else {"split": size}
+    number = (yield lambda store: store.use_namespace(vault).log_append(LOG, note)) - 1
     if vector is None:
         yield lambda store: store.use_namespace(vault).add(key_of(number), text, metadata=kept)
     else:
@@ -348,9 +376,9 @@ def adding(vault: str, text: Any, meta: Any, name: Any, vector: Any = None) -> A
     return number
 
 
-def adding_all(vault: str, text: Any, meta: Any, name: Any) -> Asking:
+def adding_all(vault: str, text: Any, meta: Any, name: Any, split: Any, split_size: Any) -> Asking:
     """Return `VectorVault.add_n_save`."""
-    number = yield from adding(vault, text, meta, name)
+    number = yield from adding(vault, text, meta, name, None, split, split_size)
     yield from getting_vectors(vault)
     return number
 
@@ -367,7 +395,11 @@ def getting_vectors(vault: str) -> Asking:
         if not entries:
             return made
         numbered = {key_of(entry.number - 1): entry for entry in entries}
-        done = yield _embedding(vault, list(numbered))
+        done, splits = dict[str, bool](), dict[int | None, list[str]]()
+        for key, entry in numbered.items():
+            splits.setdefault(_split_of(entry), []).append(key)
+        for size, keys in splits.items():
+            done |= yield _embedding(vault, keys, size)
         made += sum(done.values())
         waiting += (entry for key, entry in numbered.items() if key not in done)
         after, now = entries[-1].number, entries[-1].at
@@ -381,8 +413,23 @@ def _reading(vault: str, after: int) -> Callable[[Any], Any]:
     return lambda store: store.use_namespace(vault).log_read(LOG, after=after, limit=_AT_ONCE)
 
 
-def _embedding(vault: str, keys: list[str]) -> Callable[[Any], Any]:
-    return lambda store: store.use_namespace(vault).memory.embed(keys)
+def _embedding(vault: str, keys: list[str], size: int | None) -> Callable[[Any], Any]:
+    splitter = None if size is None else Splitter(size)
+    return lambda store: store.use_namespace(vault).memory.embed(keys, split=splitter)
+
+
+def _split_size(size: Any) -> int:
+    try:
+        return Splitter(size).size
+    except InvalidValueError as error:
+        raise type(error)(error.message.replace("size", "split_size", 1)) from None
+
+
+def _split_of(entry: Entry) -> int | None:
+    """Return the most characters of a part of an item, if it is to be split; what others have appended says nothing."""
+    note = entry.value
+    size = as_int(note.get("split")) if type(note) is dict else None
+    return size if size is not None and SMALLEST <= size <= LARGEST else None
 
 
 def _trimming(vault: str, before: int) -> Callable[[Any], Any]:
@@ -523,5 +570,7 @@ def _item(record: Record) -> Item:
 
 def _found(match: Any, *, with_distance: bool) -> Item:
     item = _item(match.record)
+    if match.part is not None:
+        item["metadata"]["part"] = match.part._asdict()
     # Of vectors of length 1, as the hosted product has it: 0 for the same direction, 2 for the opposite one.
     return {**item, "distance": math.sqrt(max(0.0, 2 - 2 * match.score))} if with_distance else item

@@ -6,6 +6,9 @@ vector is written before its record and never changed with it: whoever sees the 
 vector, and whoever sees the vector of a record that is not written yet, or of one that was replaced or removed, knows
 that it does not count. No two writes have to be atomic for that.
 
+A long text has a vector for each of its parts. All of them are in the one document: so they are written, replaced and
+removed together, in as many requests as one is. No index of a database can search those.
+
 It is a document of its own because reading a record should not cost what its vector weighs (Firestore returns, and
 DynamoDB bills, whole documents), and because the vector indexes of databases hold one vector for each document.
 """
@@ -18,14 +21,16 @@ from array import array
 from base64 import b64encode
 from binascii import a2b_base64
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from datastore.arguments import as_number, elements, is_a
 from datastore.backend import Document, Put
 from datastore.documents import damaged
-from datastore.errors import InvalidValueError, kind_of
+from datastore.errors import InvalidValueError, ValueTooLargeError, kind_of
 from datastore.ids import IdRange, decode_keys, encode_key, key_range
+from datastore.memory.splitting import Span, Splitter
 from datastore.scope import Moment, Scope
+from datastore.values import MAX_VALUE_BYTES
 
 AREA = "vectors"
 """The area of a namespace (`datastore.ids.AREAS`) that holds them."""
@@ -37,6 +42,7 @@ VECTOR = "v"
 
 _ROW = 650
 """About what a vector takes in memory besides its numbers: three texts, and a place in two dicts and in three lists."""
+_BESIDE, _SPAN = 6_000, 24  # bytes that a document has besides its vectors, and that a part has besides its own
 _SMALLEST, _LARGEST = 1e-15, 1e15
 """Between these lengths products of float32 neither overflow nor vanish."""
 
@@ -97,6 +103,14 @@ def _floats(vector: object, name: str) -> array[float]:
         raise InvalidValueError(f"{name} holds an int that no float can hold") from None
 
 
+class Made(NamedTuple):
+    """The vector of a text, or those of its parts; see `Stored`, which has the same."""
+
+    vector: bytes
+    parts: Sequence[Span] = ()
+    split: Splitter | None = None
+
+
 class Stored(NamedTuple):
     """A vector that is stored."""
 
@@ -107,8 +121,18 @@ class Stored(NamedTuple):
     model: str
     """Empty if the vector was given, and there was no embedder."""
     vector: bytes
+    """If there are several parts, their vectors, one after the other."""
     at: str = ""
     """When it was written."""
+    parts: Sequence[Span] = ()
+    """Where each part of the text begins and ends; empty if it is in one."""
+    split: Splitter | None = None
+    """How the text is split, if the caller said so: also when it is another text by then."""
+
+    @property
+    def dimensions(self) -> int:
+        """How many a vector has."""
+        return len(self.vector) // 4 // (len(self.parts) or 1)
 
 
 def key_at(revision: str) -> str:
@@ -131,15 +155,19 @@ def put(area: Scope, moment: Moment, stored: Stored, *, indexed: bool = False) -
 
     It does not expire with its record: that may be given more time, and the vector would be gone.
     """
-    value = {
+    value: dict[str, Any] = {
         "format": FORMAT,
         "key": stored.key,
         "model": stored.model,
-        "dimensions": len(stored.vector) // 4,
+        "dimensions": stored.dimensions,
         "vector": b64encode(stored.vector).decode(),
     }
+    if stored.parts:
+        value["parts"] = [list(span) for span in stored.parts]
+    if stored.split is not None:
+        value["split"] = {"size": stored.split.size, "overlap": stored.split.overlap}
     made = area.put(key_at(stored.revision), value, moment._replace(expires_at=None))
-    return made._replace(vector=stored.vector) if indexed else made
+    return made._replace(vector=stored.vector) if indexed and not stored.parts else made
 
 
 def bytes_of(number: int, dimensions: int) -> int:
@@ -165,10 +193,42 @@ def stored_in(area: Scope, documents: Sequence[Document]) -> list[Stored]:
         try:
             if value["format"] == FORMAT and key.startswith(VECTOR):
                 vector, owner, model = a2b_base64(value["vector"], strict_mode=True), value["key"], value["model"]
-                if type(owner) is type(model) is str and len(vector) == 4 * value["dimensions"] > 0:
-                    found.append(Stored(key[len(VECTOR) :], owner, model, vector, document.created_at))
+                parts, split = _parts(value), _split(value)
+                if type(owner) is type(model) is str and len(vector) == 4 * value["dimensions"] * (len(parts) or 1) > 0:
+                    revision = key[len(VECTOR) :]
+                    found.append(Stored(revision, owner, model, vector, document.created_at, parts, split))
                     continue
-        except (LookupError, TypeError, ValueError):
+        except (LookupError, TypeError, ValueError, InvalidValueError):
             pass
         raise damaged(document.id, "it is no vector of this format; write its record anew with memory.edit()")
     return found
+
+
+def _parts(value: Any) -> Sequence[Span]:
+    """Return the parts in the value of a document, each after the beginning of the one before it."""
+    parts = value.get("parts", ())
+    if any(type(place) is not int for part in parts for place in part):
+        raise TypeError
+    spans = [(start, end) for start, end in parts]
+    if any(not 0 <= start < end for start, end in spans):
+        raise ValueError
+    return spans
+
+
+def _split(value: Any) -> Splitter | None:
+    split = value.get("split")
+    return None if split is None else Splitter(split["size"], split["overlap"])
+
+
+def check_fits(parts: int, dimensions: int) -> None:
+    """Check that the vectors of a text's parts fit into one document.
+
+    Raises:
+        ValueTooLargeError: If they do not.
+    """
+    most = (MAX_VALUE_BYTES - _BESIDE) // (dimensions * 16 // 3 + _SPAN)
+    if parts > most:
+        raise ValueTooLargeError(
+            f"the text has {parts:,} parts, and of {dimensions:,} dimensions {most:,} vectors can be kept for one "
+            "record; let the parts be larger"
+        )

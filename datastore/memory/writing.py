@@ -15,9 +15,10 @@ from datastore.deadlines import within
 from datastore.errors import DataStoreError, InvalidValueError, kind_of
 from datastore.ids import encode_key, new_key
 from datastore.memory.changes import Model, fits, is_indexed
-from datastore.memory.embedding import embedding, needed
+from datastore.memory.embedding import embedding_parts, needed
 from datastore.memory.spaces import spaces_of
-from datastore.memory.vectors import AREA, Stored, id_at, packed, put, stored_in
+from datastore.memory.splitting import Splitter, check_split
+from datastore.memory.vectors import AREA, Made, Stored, id_at, packed, put, stored_in
 from datastore.retry import Backoff
 from datastore.scope import Scope
 from datastore.values import check_metadata
@@ -31,23 +32,29 @@ class Entry(NamedTuple):
     put: Put
     vector: bytes | None
     """``None`` if it is to be made of the value, which then is a text."""
+    split: Splitter | None = None
+    """How that text is split; ``None`` as the embedder says."""
 
 
-def entry(scope: Scope, item: Item, vector: Any, name: str, *, if_absent: bool) -> Entry:
+def entry(scope: Scope, item: Item, vector: Any, split: Any, name: str, *, if_absent: bool) -> Entry:
     """Check a record and its vector.
 
     Raises:
         InvalidNameError, InvalidValueError, ValueTooLargeError: If something is wrong.
     """
+    splitter = check_split(split, vector)
     made = scope.put(item.key, item.value, scope.moment(item.ttl), check_metadata(item.metadata), name=name)
     if vector is None and not is_a(item.value, str):
         raise InvalidValueError(f"{name} is {kind_of(item.value)}; give text, or a vector with it")
     dimensions = None if scope.core.root.embedder is None else scope.core.root.embedder.dimensions
     where = name.replace("text", "vector", 1)
-    return Entry(made._replace(if_absent=if_absent), None if vector is None else packed(vector, where, dimensions))
+    given = None if vector is None else packed(vector, where, dimensions)
+    return Entry(made._replace(if_absent=if_absent), given, splitter)
 
 
-def entries(scope: Scope, texts: Any, metadata: Any, vectors: Any, ttl: float | timedelta | None) -> list[Entry]:
+def entries(
+    scope: Scope, texts: Any, metadata: Any, vectors: Any, ttl: float | timedelta | None, split: Any
+) -> list[Entry]:
     """Check the arguments of `datastore.memory.Memory.add_many`."""
 
     def refusal() -> DataStoreError:
@@ -55,7 +62,7 @@ def entries(scope: Scope, texts: Any, metadata: Any, vectors: Any, ttl: float | 
 
     if is_a(texts, str):
         raise refusal()
-    items = list[Item]()
+    items, splitter = list[Item](), check_split(split, vectors)
     for place, one in enumerate(items_of(texts) if is_mapping(texts) else iterating(texts, refusal)):
         if type(one) is Item:
             if one.namespace is not None or one.if_revision is not None:
@@ -75,9 +82,10 @@ def entries(scope: Scope, texts: Any, metadata: Any, vectors: Any, ttl: float | 
                 ttl if item.ttl is None else item.ttl,
             ),
             vector,
+            None,
             f"texts[{place}]",
             if_absent=True,
-        )
+        )._replace(split=splitter)
         for place, (item, vector) in enumerate(zip(items, _given(vectors, len(items)), strict=True))
     ]
     if len({one.put.id for one in made}) < len(made):
@@ -104,9 +112,10 @@ def adding(scope: Scope, given: Sequence[Entry]) -> Steps:
     scope.core.check_writes(scope.prefix)
     embedder = scope.core.root.embedder
     check_model(scope, embedder, [one.vector for one in given])
-    texts = [one.put.value for one in given if one.vector is None]
-    made = iter((yield from embedding(needed(embedder), texts)) if texts else ())
-    vectors = [next(made) if one.vector is None else one.vector for one in given]
+    bare = [one for one in given if one.vector is None]
+    texts, splits = [one.put.value for one in bare], [one.split for one in bare]
+    made = iter((yield from embedding_parts(needed(embedder), texts, splits)) if bare else ())
+    vectors = [next(made) if one.vector is None else Made(one.vector) for one in given]
     return store(scope, [one.put for one in given], vectors, None if embedder is None else embedder.name)
 
 
@@ -124,19 +133,21 @@ def set_one(scope: Scope, put: Put, vector: Any) -> Outcome:
     given = packed(vector, "vector", None if embedder is None else embedder.dimensions)
     scope.core.check_writes(scope.prefix)
     check_model(scope, embedder, [given])
-    return _replaced(scope, put, given, None if embedder is None else embedder.name)
+    return _replaced(scope, put, Made(given), None if embedder is None else embedder.name)
 
 
-def editing(scope: Scope, key: str, text: Any, metadata: Any, vector: Any) -> Steps:
+def editing(scope: Scope, key: str, text: Any, metadata: Any, vector: Any, split: Any = None) -> Steps:
     """Return the steps that change a record, and its vector if it needs another; their result: whether there is one."""
     core, embedder = scope.core, scope.core.root.embedder
     key, changes = check_name(key, "key"), check_metadata(metadata)
-    if text is None and metadata is None and vector is None:
-        raise InvalidValueError("text, metadata and vector are None; give what is to be changed")
+    splitter = check_split(split, vector)
+    if text is None and metadata is None and vector is None and splitter is None:
+        raise InvalidValueError("text, metadata, vector and split are None; give what is to be changed")
     if text is not None:
-        entry(scope, Item(key, text), vector, "text", if_absent=False)
-    given = None if vector is None else packed(vector, "vector", None if embedder is None else embedder.dimensions)
-    id, made = scope.prefix + encode_key(key), None
+        entry(scope, Item(key, text), vector, None, "text", if_absent=False)
+    size = None if embedder is None else embedder.dimensions
+    given = None if vector is None else Made(packed(vector, "vector", size))
+    id, made, made_of = scope.prefix + encode_key(key), None, None
     core.check_writes(scope.prefix)
     backoff = Backoff(core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
     while True:
@@ -144,16 +155,18 @@ def editing(scope: Scope, key: str, text: Any, metadata: Any, vector: Any) -> St
         if document is None:
             return False
         value, model = document.value if text is None else text, None if embedder is None else embedder.name
-        becomes = given or made
+        becomes = given or (made if made is not None and made_of == value else None)
         if becomes is None:
             old = _old(scope, document)
             is_same = text is None or (type(document.value) is str and document.value == text)
+            is_same = is_same and (splitter is None or not is_a(value, str))
             if old is not None and is_same and (embedder is None or old.model in ("", model)):
-                becomes, model = old.vector, old.model
-            elif text is not None or (old is not None and is_a(value, str)):
+                becomes, model = Made(old.vector, old.parts, old.split), old.model
+            elif text is not None or (is_a(value, str) and (old is not None or splitter is not None)):
                 check_model(scope, embedder, [None])
-                (made,) = yield from embedding(needed(embedder), [value])
-                becomes = made
+                how = splitter or (None if old is None else old.split)
+                (made,) = yield from embedding_parts(needed(embedder), [value], [how])
+                becomes, made_of = made, value
         put = scope.put(key, value, scope.moment(), changes, name="text")
         outcome = _replaced(scope, put._replace(if_revision=document.revision, keep_expiry=True), becomes, model)
         if outcome.done:
@@ -179,7 +192,7 @@ def remove(scope: Scope, key: str) -> bool:
     return done
 
 
-def store(scope: Scope, puts: Sequence[Put], vectors: Sequence[bytes], name: str | None) -> list[Outcome]:
+def store(scope: Scope, puts: Sequence[Put], vectors: Sequence[Made], name: str | None) -> list[Outcome]:
     """Write records with vectors, and return an outcome for each.
 
     Args:
@@ -196,9 +209,8 @@ def store(scope: Scope, puts: Sequence[Put], vectors: Sequence[bytes], name: str
         return []
     with within(core.max_seconds):
         at = scope.moment().at
-        tell(scope, [
-            Stored(one.revision, one.key, name or "", vector, at) for one, vector in zip(puts, vectors, strict=True)
-        ], name)  # fmt: skip
+        rows = zip(puts, vectors, strict=True)
+        tell(scope, [Stored(one.revision, one.key, name or "", made.vector, at, *made[1:]) for one, made in rows], name)
         outcomes = core.write(puts)
         refused = [one.revision for one, outcome in zip(puts, outcomes, strict=True) if _is_refused(outcome)]
         if refused:
@@ -223,7 +235,8 @@ def tell(scope: Scope, rows: Sequence[Stored], name: str | None) -> None:
     models = [changes.model()]
 
     def becomes(known: Model | None) -> Model:
-        models.append(fits(known, name, len(rows[0].vector) // 4))
+        fitting = fits(known, name, rows[0].dimensions)
+        models.append(fitting._replace(split=True) if any(row.parts for row in rows) else fitting)
         return cast(Model, models[-1])
 
     indexed = is_indexed(models[0])
@@ -287,7 +300,7 @@ def _old(scope: Scope, document: Document) -> Stored | None:
     return None if found is None else stored_in(area, [found])[0]
 
 
-def _replaced(scope: Scope, put: Put, vector: bytes | None, model: str | None) -> Outcome:
+def _replaced(scope: Scope, put: Put, vector: Made | None, model: str | None) -> Outcome:
     """Write the new state of a record, with its vector if it has one."""
     if vector is None:
         return scope.core.write_one(put)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from datastore.agent import AgentDataStore
 from datastore.errors import UnsupportedError
-from datastore.memory import Match, Memory, MemoryItem
+from datastore.memory import Memory, MemoryItem
 from datastore.memory.calls import check_progress
+from datastore.memory.items import match_of
 from datastore.remote.answers import streamed
 from datastore.remote.leases import asked_under, leases_of, noting_lost
 from datastore.remote.requests import body_of
@@ -67,17 +68,12 @@ def _item(record: Record) -> MemoryItem:
     return MemoryItem(record.key, record.value if isinstance(record.value, str) else None, record.metadata, record)
 
 
-def _match(score: float, record: Record) -> Match:
-    item = _item(record)
-    return Match(item.key, score, item.text, item.metadata, record)
-
-
 def _returned(call: Call, result: Any) -> Any:
     match call.result:
         case Result.RECORD:
             return None if result is None else _item(result)
         case Result.MATCHES:
-            return [_match(score, record) for score, record in result]
+            return [match_of(*one) for one in result]
     return result
 
 

@@ -15,11 +15,12 @@ from datastore.agent import AgentDataStore
 from datastore.arguments import as_number, as_text, elements, is_a, is_mapping
 from datastore.calls.batches import Item, items_of, keys_of
 from datastore.errors import DataStoreError
+from datastore.memory.splitting import Splitter, check_split
 from datastore.memory.vectors import packed
 from datastore.remote.served import AcceptedError
 from datastore.scope import Scope
 from datastore.values import MAX_METADATA_BYTES, MAX_VALUE_BYTES, checked
-from datastore.wire.arguments import item_to_json, plain_query, seconds, vector_to_json
+from datastore.wire.arguments import item_to_json, plain_query, seconds, split_to_json, vector_to_json
 from datastore.wire.calls import APPENDING
 from datastore.wire.messages import dump
 
@@ -75,6 +76,8 @@ def _prepared(name: str, value: Any) -> Any:
             if type(vectors) is list
             else vectors
         )
+    if name == "split":
+        return check_split(value)
     if name in ("vector", "text_or_vector") and value is not None and not is_a(value, str):
         return _packed(value, name)
     return value
@@ -124,6 +127,8 @@ def _part(name: str, value: Any) -> str:
         return f'"texts":[{",".join(map(_text, value))}]'
     if name == "vectors" and type(value) is list:
         return f'"vectors":[{",".join(map(_vector, value))}]'
+    if isinstance(value, Splitter):
+        return f'"split":{dump(split_to_json(value)).decode()}'
     if type(value) is memoryview:
         return f'"{name}":{_vector(value)}'
     return f'"{name}":{checked(value, name, _LARGEST.get(name, _ANY_SIZE))[1]}'

@@ -7,6 +7,7 @@ from typing import Any
 
 from datastore.arguments import as_int
 from datastore.errors import InvalidValueError, QueryError
+from datastore.memory.splitting import MOST_PARTS
 from datastore.server.settings import ServerLimits
 from datastore.wire.calls import IN_STEPS, Call
 
@@ -32,3 +33,21 @@ def check_bounds(call: Call, arguments: Mapping[str, Any], limits: ServerLimits)
             raise InvalidValueError(
                 f"{name} has {len(given):,}, and this server takes {limits.texts:,.0f} at once; give some at a time"
             )
+    parts = _parts(arguments)
+    if parts > limits.texts:
+        raise InvalidValueError(
+            f"split makes up to {parts:,} parts, and this server takes {limits.texts:,.0f} at once; let them be "
+            "larger, or give some texts at a time"
+        )
+
+
+def _parts(arguments: Mapping[str, Any]) -> int:
+    """Return how many parts a call's texts may be split into, as it asks for; 0 if it does not."""
+    split, given = arguments.get("split"), arguments.get("texts")
+    if type(split) is not dict:
+        return 0
+    size, overlap = as_int(split.get("size")) or 1, as_int(split.get("overlap")) or 0
+    texts = [arguments.get("text"), *(given.values() if type(given) is dict else given if type(given) is list else ())]
+    values = [text.get("value") if type(text) is dict else text for text in texts]
+    step = max(size - overlap, 1)
+    return sum(min(len(value) // step + 1, MOST_PARTS) for value in values if type(value) is str)

@@ -14,6 +14,7 @@ from datastore.blobs.uploads import REQUEST
 from datastore.calls.leases import LONGEST
 from datastore.calls.lending import MOST_AT_ONCE, MOST_UNDER, RUNS
 from datastore.memory.items import Metric
+from datastore.memory.splitting import LARGEST, SMALLEST
 from datastore.runs.checking import KINDS
 from datastore.runs.entries import STATUSES
 from datastore.server.settings import ServerLimits
@@ -136,6 +137,16 @@ _PARAMETERS |= {
         "oneOf": [{"type": "array", "items": {"oneOf": [{"type": "string"}, _TEXT]}}, _OBJECT],
     },
     "vector": _VECTOR,
+    "split": {
+        "description": "How to split a text into parts, each of which gets a vector of its own: characters.",
+        "type": ["object", "null"],
+        "properties": {
+            "size": {"type": "integer", "minimum": SMALLEST, "maximum": LARGEST},
+            "overlap": {"type": "integer", "minimum": 0},
+        },
+        "required": ["size"],
+        "additionalProperties": False,
+    },
     "vectors": {"type": ["array", "null"], "items": _VECTOR},
     "text_or_vector": {"oneOf": [{"type": "string"}, *_VECTOR["oneOf"][1:]]},
     "n": {"type": "integer", "minimum": 1, "maximum": ServerLimits().nearest, "description": "How many at most."},
@@ -261,6 +272,7 @@ _RESULTS: dict[Result, dict[str, Any]] = {
     },
 }
 _PAIR = {"type": "array", "minItems": 2, "maxItems": 2}
+_SPAN = {**_PAIR, "prefixItems": [_NUMBER, _NUMBER]}
 _ITEMS: dict[Result, dict[str, Any]] = {
     Result.TEXTS: {"type": "string"},
     Result.VALUES: {**_PAIR, "prefixItems": [{"type": "string"}, _ANYTHING]},
@@ -270,7 +282,13 @@ _ITEMS: dict[Result, dict[str, Any]] = {
     Result.STATS: {"$ref": "#/components/schemas/NamespaceStats"},
     Result.ENTRIES: {"$ref": "#/components/schemas/Entry"},
     Result.BLOBS: {"$ref": "#/components/schemas/Blob"},
-    Result.MATCHES: {**_PAIR, "prefixItems": [{"type": "number"}, _RECORD_REFERENCE]},
+    Result.MATCHES: {
+        "type": "array",
+        "description": "How alike it is, the record, and where the nearest part of its text begins and ends.",
+        "minItems": 3,
+        "maxItems": 3,
+        "prefixItems": [{"type": "number"}, _RECORD_REFERENCE, {"oneOf": [{"type": "null"}, _SPAN]}],
+    },
     Result.PROGRESS: {**_PAIR, "prefixItems": [{"type": "integer"}, {"type": "integer"}]},
     Result.JOURNAL: {"$ref": "#/components/schemas/RunEntry"},
     Result.RUNS: {"$ref": "#/components/schemas/Run"},

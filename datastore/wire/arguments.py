@@ -18,6 +18,7 @@ from datastore.arguments import as_seconds, is_a
 from datastore.calls.batches import Item
 from datastore.errors import InvalidValueError
 from datastore.ids import new_key
+from datastore.memory.splitting import Splitter
 from datastore.times import text_of
 from datastore.wire.calls import APPENDING, Call
 
@@ -139,8 +140,27 @@ def vectors_from_json(vectors: Any, name: str = "vectors") -> Any:
     return [vector_from_json(one, f"{name}[{index}]") for index, one in enumerate(vectors)]
 
 
+def split_to_json(split: Splitter) -> dict[str, int]:
+    """Return a splitter that counts characters as JSON."""
+    return {"size": split.size, "overlap": split.overlap}
+
+
+def split_from_json(split: Any, name: str = "split") -> Any:
+    """Return a splitter, or whatever else was given in its place.
+
+    Raises:
+        InvalidValueError: If it is an object, and none of a splitter.
+    """
+    if type(split) is not dict:
+        return split
+    if not {"size"} <= split.keys() <= {"size", "overlap"}:
+        raise InvalidValueError(f"{name} must be an object with size, and perhaps overlap")
+    return Splitter(**split)
+
+
 _FORMS: Mapping[str, Callable[[Any, str], Any]] = {
     "items": items_from_json,
+    "split": split_from_json,
     "texts": texts_from_json,
     "vector": vector_from_json,
     "vectors": vectors_from_json,

@@ -294,7 +294,7 @@ def lines(result: Result, returned: Iterable[Any]) -> Iterator[bytes]:
     elif result is Result.BLOBS:
         items = map(_blob_to_json, items)
     elif result is Result.MATCHES:
-        items = ((score, record_to_json(record)) for score, record in items)
+        items = ((score, record_to_json(record), part) for score, record, part in items)
     elif result is Result.JOURNAL:
         items = (one._asdict() for one in items)
     elif result is Result.RUNS:
@@ -369,7 +369,7 @@ class Listing:
                 case Result.BLOBS:
                     return list(map(_blob_from_json, items))
                 case Result.MATCHES:
-                    return [(score, record_from_json(record)) for score, record in items]
+                    return [(score, record_from_json(record), _span_from_json(part)) for score, record, part in items]
                 case Result.JOURNAL:
                     return list(map(_added_from_json, items))
                 case Result.RUNS:
@@ -476,6 +476,15 @@ def _blob_from_json(told: Mapping[str, Any]) -> Blob:
         told["updatedByAgent"],
         None if expires_at is None else parse_time(expires_at),
     )
+
+
+def _span_from_json(span: Any) -> tuple[int, int] | None:
+    if span is None:
+        return None
+    start, end = span
+    if type(start) is type(end) is int:
+        return start, end
+    raise TypeError("a part begins and ends at a number")
 
 
 def _added_from_json(told: Mapping[str, Any]) -> Added:

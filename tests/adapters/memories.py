@@ -3,7 +3,7 @@
 from array import array
 from collections.abc import Callable
 
-from datastore import AgentDataStore, Embedder, Item
+from datastore import AgentDataStore, Embedder, Item, Splitter
 from datastore.scope import scope_of
 
 EMBEDDER = Embedder(lambda texts: [[1.0, len(text)] for text in texts], 2, "length")
@@ -34,6 +34,12 @@ def calls_of(agent: AgentDataStore) -> dict[str, Callable[[], object]]:
         "add to a vault": lambda: vault.add("text"),
         "get the vectors of a vault": lambda: vault.get_vectors(),
         "get no vectors of a vault": lambda: vault.get_vectors(),
+        "add in parts": lambda: memory.add("one two three. " * 30, key="parts", split=Splitter(16)),
+        "search of parts": lambda: memory.search("one two three."),
+        "edit in parts": lambda: memory.edit("parts", "four five six. " * 20),
+        "search by words": lambda: memory.search("four", keywords=True),
+        "search by words again": lambda: memory.search("six", keywords=True),
+        "delete of parts": lambda: memory.delete("parts"),
     }
 
 

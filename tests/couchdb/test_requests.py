@@ -491,6 +491,12 @@ def test_memory(agent, requests):
             *["GET _all_docs", "GET _all_docs", "POST _bulk_docs"],
         ],
         "get no vectors of a vault": ["GET _all_docs", "GET _all_docs"],
+        "add in parts": ["POST _bulk_docs", "POST _bulk_docs", "POST _bulk_docs"],
+        "search of parts": ["GET _all_docs", *["POST _bulk_get"] * 2],  # the namespace has a model and parts since then
+        "edit in parts": ["GET db/doc", "GET db/doc", *["POST _bulk_docs"] * 4],
+        "search by words": ["GET _all_docs", "POST _bulk_get", "POST _bulk_get"],
+        "search by words again": ["GET _all_docs", "POST _bulk_get"],
+        "delete of parts": ["GET db/doc", "POST _bulk_docs", "POST _bulk_docs"],
     }
 
 

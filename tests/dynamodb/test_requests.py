@@ -441,6 +441,12 @@ def test_memory(agent, wire):
             *["Query", "Query", "TransactWriteItems"],
         ],
         "get no vectors of a vault": ["Query", "Query"],
+        "add in parts": ["UpdateItem", "PutItem", "PutItem"],
+        "search of parts": ["Query", "BatchGetItem", "BatchGetItem"],  # the namespace has a model and parts since then
+        "edit in parts": ["GetItem", "GetItem", "UpdateItem", "PutItem", "UpdateItem", "DeleteItem"],
+        "search by words": ["Query", "BatchGetItem", "BatchGetItem"],
+        "search by words again": ["Query", "BatchGetItem"],
+        "delete of parts": ["GetItem", "DeleteItem", "DeleteItem"],
     }
 
 

@@ -504,6 +504,12 @@ def test_memory(agent, recorder):
             *["RunQuery", "RunQuery", "BatchWrite"],
         ],
         "get no vectors of a vault": ["RunQuery", "RunQuery"],
+        "add in parts": ["Commit", "Commit", "Commit"],
+        "search of parts": ["RunQuery", *["BatchGetDocuments"] * 2],  # the namespace has a model and parts since then
+        "edit in parts": ["BatchGetDocuments", "BatchGetDocuments", "Commit", "Commit", "Commit", "Commit"],
+        "search by words": ["RunQuery", "BatchGetDocuments", "BatchGetDocuments"],
+        "search by words again": ["RunQuery", "BatchGetDocuments"],
+        "delete of parts": ["BatchGetDocuments", "Commit", "Commit"],
     }
 
 

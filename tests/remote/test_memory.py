@@ -12,7 +12,17 @@ from dataclasses import replace
 import pytest
 
 import datastore
-from datastore import Embedder, Item, LeaseLostError, Memory, PermissionDeniedError, QueryError, UnsupportedError
+from datastore import (
+    Embedder,
+    Item,
+    LeaseLostError,
+    Memory,
+    Part,
+    PermissionDeniedError,
+    QueryError,
+    Splitter,
+    UnsupportedError,
+)
 from datastore.conformance.faults import backend_of
 from datastore.conformance.topics.memory import SIZE, WORDS, words
 from datastore.errors import InvalidValueError
@@ -45,9 +55,11 @@ def test_each_call_is_one_request(memory, requests):
     assert memory.explain("cat")["vectors_compared"] == 3
     assert memory.delete(key)
     assert memory.reembed() == 0
+    memory.add("A cat sat.\n\nA dog barked.", key="parts", split=Splitter(16))
+    assert memory.search("barked.", 1)[0].part == Part(12, 25, "A dog barked.")
     assert requests == [
         *("memory_add", "memory_add_many", "memory_edit", "memory_get", "memory_items", "memory_search"),
-        *("memory_search_across", "memory_explain", "memory_delete", "memory_reembed"),
+        *("memory_search_across", "memory_explain", "memory_delete", "memory_reembed", "memory_add", "memory_search"),
     ]
 
 
@@ -60,6 +72,8 @@ def test_what_is_wrong_is_refused_before_a_request_if_it_cannot_be_sent(memory, 
         (lambda: memory.add_many([Item("k", {1: 2})], vectors=[good]), r"texts\[0\] has a key that is an int"),
         (lambda: memory.search("a", filter={"a": object()}), "object"),
         (lambda: memory.search(object()), "text_or_vector is an object"),
+        (lambda: memory.add("a", split=Splitter(16, count=len)), "split counts by a function"),
+        (lambda: memory.embed(["a"], split={"size": 16}), "split is a dict"),
         (lambda: memory.reembed(7), "progress is an int"),
         (lambda: memory.ensure_index(7), "progress is an int"),
     ):
@@ -220,6 +234,8 @@ def test_what_asks_for_too_much_is_refused_before_the_embedder_or_the_database(l
         (lambda: limited.search_across(dict.fromkeys("abcd"), "a"), "namespaces has 4, and this server takes 3"),
         (lambda: limited.add_many(["a"] * 4), "texts has 4, and this server takes 3"),
         (lambda: limited.add_many(dict.fromkeys("abcd", "a")), "texts has 4, and this server takes 3"),
+        (lambda: limited.add("x" * 64, split=Splitter(16)), "split makes up to 5 parts, and this server takes 3"),
+        (lambda: limited.add_many({"d": "x" * 40, "e": "x"}, split=Splitter(16)), "split makes up to 4 parts"),
     ):
         with pytest.raises((QueryError, InvalidValueError), match=message):
             call()

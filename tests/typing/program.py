@@ -35,8 +35,10 @@ from datastore import (
     MemoryItem,
     NamespaceStats,
     Page,
+    Part,
     Record,
     Run,
+    Splitter,
     Vault,
     VectorVault,
 )
@@ -213,17 +215,20 @@ def remembers(data_store: AgentDataStore) -> None:
     assert_type(memory.add("a cat", {"lang": "en"}, key="k", ttl=60), str)
     assert_type(memory.add({"a": 1}, vector=[1.0, 2.0]), str)
     assert_type(memory.add_many(["a", Item("k", "b")], {"lang": "en"}, vectors=[[1.0], [2.0]]), list[str])
-    assert_type(memory.edit("k", "a dog", {"lang": None}), bool)
+    assert_type(memory.add("a long text", split=Splitter(1_000, overlap=100)), str)
+    assert_type(memory.add_many(["a long text"], split=Splitter(size=256)), list[str])
+    assert_type(memory.edit("k", "a dog", {"lang": None}, split=None), bool)
     assert_type(memory.get("k"), MemoryItem | None)
     assert_type(memory.items("k"), Iterator[MemoryItem])
     assert_type(memory.search("a cat", 3, meta={"metadata.lang": "en"}, min_score=0.5, metric="dot"), list[Match])
     assert_type(memory.search_across({"legal": 3, "support": None}, [1.0, 2.0], 10), list[Match])
     assert_type(memory.search("a", keywords=True)[0].score, float)
+    assert_type(memory.search("a")[0].part, Part | None)
     assert_type(memory.reembed(print), int)
     assert_type(memory.search("a", exact=False), list[Match])
     assert_type(memory.explain("a", exact=False), dict[str, Any])
     assert_type(memory.ensure_index(print), str)
-    assert_type(memory.embed(["a", "b"]), dict[str, bool])
+    assert_type(memory.embed(["a", "b"], split=Splitter(16)), dict[str, bool])
     support = data_store.vector_vault("customer_support")
     assert_type(support, VectorVault)
     assert_type(support.add("a text", {"lang": "en"}, name="first"), int)
