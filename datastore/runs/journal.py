@@ -216,27 +216,40 @@ class Journal(Lineage):
         hint = hint_in(head)
         return [keys.listed(head.status, self.run), *([] if hint is None else [hint])]
 
-    def append_from_outside(self, value: dict[str, Any], *, over: bool) -> int:
+    def append_from_outside(self, value: dict[str, Any], *, over: bool, last: Entry | None = None) -> int:
         """Add an entry after the last one, whoever works on the run, and return its number.
 
         Args:
             value: The entry.
             over: Whether the run must be over, or must not be.
+            last: The last one, if it was just read.
 
         Raises:
             RunOverError: If it is over and must not be, or the other way round.
 
-        Requests: 2 for each attempt.
+        Requests: 2 for each attempt; 2 or more if it is over and must not be.
         """
         backoff = Backoff(self.table.scope.core.max_seconds, FIRST_DELAY, LONGEST_DELAY)
         while True:
-            last = self.last()
+            last = last or self.last()
             if (last.kind == END) is not over:
-                raise run_over(last, self.table) if last.kind == END else not_over(self.table)
+                raise self.ended(last, self.head()) if last.kind == END else not_over(self.table)
             if self.table.write_one(self.put(last.number + 1, value)):
                 return last.number + 1
+            last = None
             if not backoff.wait():
                 raise contended(self.table)
+
+    def ended(self, last: Entry, head: Head | None) -> RunOverError:
+        """Return the error for a run whose last entry says that it is over; the head says so from now on, too.
+
+        Whoever has added that entry may have died before the head said so.
+
+        Requests: 0; those of `end` if the head does not say so yet.
+        """
+        if head is None or head.entry < last.number:
+            self.end(head, last.number, str(last.value["status"]), self.start.get("ttl"), last.value.get("error"))
+        return run_over(last, self.table)
 
     def end(self, head: Head | None, number: int, status: str, ttl: float | None, error: str | None = None) -> None:
         """Write what follows from the last entry: head, end and expiry, and the hint for a parent that waits.

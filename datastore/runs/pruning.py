@@ -67,7 +67,7 @@ def _restored(journal: Journal) -> Head | None:
     last, first = journal.last(), journal.table.read_one(keys.pruned(journal.run))
     if last.kind != END or journal.entry(journal.base + 1 if first is None else number_in(first)) is None:
         return None
-    journal.end(None, last.number, str(last.value["status"]), journal.start.get("ttl"), last.value.get("error"))
+    journal.ended(last, None)
     return journal.head()
 
 

@@ -242,7 +242,7 @@ class Run(OfOneProcess):
             InvalidValueError: If there is no such run.
             RunChangedError, LeaseLostError, RunOverError: As `step`.
 
-        Requests: 3 for each batch of children; to wait 5.
+        Requests: 4, and 2 for each further batch of children; to wait 6.
         """
         work = work_of(self)
         if isinstance(children, str) or not isinstance(children, Sequence):

@@ -46,8 +46,9 @@ class Runs(Bound, OfOneProcess):
     """The runs of one namespace: journals of steps that any worker can go on with. From ``data_store.runs``.
 
     Ids of runs and names of steps are text of 1 to 200 bytes. Whoever may read or write the namespace may do so with
-    its runs; what they keep counts for a quota. Requests are those of the backend's client in steady state; on SQLite
-    each is one statement. Writes and removals of a few records together are one.
+    its runs; what they keep counts for a quota. Requests are those of the backend's client in steady state. Writes and
+    removals of a few records together are one; on SQLite a statement for each of them, in one transaction. On DynamoDB
+    what ends a run or lets it wait takes 1 more, and on Redis each page takes 2 or 3.
     """
 
     __slots__ = ("_store",)
@@ -234,13 +235,15 @@ class Runs(Bound, OfOneProcess):
         """
         journal = open_journal(_table(scope_of(self)), keys.check_run(id))
         table = journal.table
-        last = journal.last()
+        last, head = journal.last(), journal.head()
         if last.kind == END and last.value.get("status") == DONE:
-            raise run_over(last, table)
+            raise journal.ended(last, head)
         hint = table.put(keys.hint(table.now(), journal.run), None)
         table.write([hint, journal.listed(RUNNING)])
-        number = journal.append_from_outside({"kind": RETRIED}, over=True)
-        head = journal.head()
+        if last.kind == RETRIED and (head is None or head.entry < last.number):
+            number = last.number  # whoever has added it died before the head said so
+        else:
+            number = journal.append_from_outside({"kind": RETRIED}, over=True, last=last)
         value = {"status": RUNNING, "entry": number, "at": table.now(), "hint": hint.key}
         settled = journal.settle(head, {**value, **kept(journal, checkpoint_in(head))})
         if head is not None:
@@ -311,8 +314,9 @@ class Runs(Bound, OfOneProcess):
         Raises:
             InvalidValueError: If ``keep`` is not such a time.
 
-        Requests: 1 per page of runs that ended so long ago, and for each of them 5, and its entries in batches. The
-        same for checkpoints that were made so long ago; each run with some of them takes 9.
+        Requests: 1 per page of runs whose ``ttl`` is over; with ``keep`` 1 per page of those that ended so long ago,
+        and 1 per page of checkpoints that were made so long ago. For each run that ended 5, and its entries in batches;
+        for each with such checkpoints 9.
         """
         seconds = None if keep is None else keys.seconds(keep, "keep")
         scope = scope_of(self)
@@ -383,10 +387,7 @@ def taken_over(journal: Journal, hold: float) -> Writer:
         last = journal.last()
         head = journal.head()
         if last.kind == END:
-            if head is None or head.entry < last.number:  # its worker died before the head said so
-                status = str(last.value["status"])
-                journal.end(head, last.number, status, journal.start.get("ttl"), last.value.get("error"))
-            raise run_over(last, table)
+            raise journal.ended(last, head)
         hint = table.put(keys.hint(table.now(hold), journal.run), None)
         entry = journal.put(last.number + 1, {"kind": RESUMED})
         is_next, *_ = table.write([entry, hint, journal.listed(RUNNING)])

@@ -77,6 +77,8 @@ class Work:
 
     def rewind(self) -> None:
         """Begin to go through the entries up to the last one."""
+        if self.number == 0:
+            return
         start = self.writer.checkpoint
         entries = self.writer.entries(start - 1 if start else 0)
         begins = next(entries, None) if start else None

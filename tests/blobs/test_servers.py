@@ -18,7 +18,7 @@ from datastore.cli.app import app
 from datastore.scope import scope_of
 from tests.blobs.test_kills import HEAD, NEW, OLD, WRITES, is_same, killed_at
 from tests.full import FULL
-from tests.servers import couchdb, dynamodb, firestore
+from tests.servers import couchdb, dynamodb, firestore, postgresql, redis
 
 MB = 1_000_000
 SIZE = 50 * MB
@@ -32,7 +32,10 @@ SERVERS = {
     "firestore": lambda: (
         f"firestore://test-{uuid.uuid4().hex}/agent_data_store?emulator=127.0.0.1:{firestore.server().port}"
     ),
+    "postgresql": postgresql.borrow,
+    "redis": redis.borrow,
 }
+BORROWED = {"postgresql": postgresql, "redis": redis}
 
 LARGE = """
 import json, random, resource, sys
@@ -54,6 +57,12 @@ if url.startswith("couchdb:"):
 elif url.startswith("dynamodb:"):
     from botocore.httpsession import URLLib3Session
     URLLib3Session.send = counted(URLLib3Session.send)
+elif url.startswith("postgresql:"):
+    from datastore_postgresql.client import Connection
+    Connection.wait = counted(Connection.wait)
+elif url.startswith("redis:"):
+    from redis import Connection
+    Connection.send_packed_command = counted(Connection.send_packed_command)
 else:
     import grpc
     class Counts(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
@@ -104,7 +113,9 @@ with datastore.connect(url, **options) as store:
 
 @pytest.fixture(params=[pytest.param(name, marks=pytest.mark.server(name)) for name in SERVERS])
 def url(request):
-    return SERVERS[request.param]()
+    yield SERVERS[request.param]()
+    if request.param in BORROWED:
+        BORROWED[request.param].give_back()
 
 
 def test_a_large_blob_takes_flat_memory_and_the_stated_requests(url) -> None:

@@ -9,7 +9,7 @@ from blockbuster import blockbuster_ctx
 
 import datastore
 from datastore.ids import EVERYTHING, IdRange, system_range
-from tests.adapters import memories
+from tests.adapters import durable, memories
 from tests.adapters.blobs import calls_of, purge_beside
 from tests.servers import couchdb
 
@@ -511,3 +511,12 @@ def test_a_purge_of_all_users_takes_what_is_due(store, requests):
 
     looks = ["GET _all_docs"] * 2 + ["GET db/doc"] * 2
     assert asked(1) == asked(30) == [*looks, *["POST _bulk_docs"] * 3, "POST _find"]
+
+
+def test_leases_runs_and_logs_take_what_their_docstrings_say(agent, stranger, requests):
+    def count(call):
+        with requests() as asked:
+            call()
+        return len(asked)
+
+    assert durable.beyond(agent, stranger, count) == {}

@@ -12,7 +12,7 @@ import datastore
 from datastore.backend import Delete, Touch
 from datastore.conformance.documents import at, id_of, put, stored
 from datastore.scope import scope_of
-from tests.adapters import memories
+from tests.adapters import durable, memories
 from tests.adapters.blobs import calls_of, purge_beside
 from tests.dynamodb.wire import Wire
 from tests.servers import dynamodb
@@ -461,3 +461,16 @@ def test_a_purge_of_all_users_takes_what_is_due(store, wire):
 
     looks = ["Query"] * 2 + ["GetItem"] * 2
     assert asked(1) == asked(30) == [*looks, "DeleteItem", "DeleteItem", "BatchGetItem", "TransactWriteItems"]
+
+
+def test_leases_runs_and_logs_take_what_their_docstrings_say(agent, stranger, wire):
+    def count(call):
+        wire.requests.clear()
+        call()
+        return len(wire.requests)
+
+    found = durable.beyond(agent, stranger, count)
+    assert found.keys() == {"wait_for, no answer", "join, to wait", "finish", "cancel"}, (
+        "each removes two records at once"
+    )
+    assert all(counted == most + 1 for counted, most in found.values())

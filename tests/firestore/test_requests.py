@@ -10,7 +10,7 @@ from datastore.backend import Fields, IdRange, Touch
 from datastore.conformance.documents import at
 from datastore.ids import EVERYTHING, encode_id
 from datastore.times import format_time
-from tests.adapters import memories
+from tests.adapters import durable, memories
 from tests.adapters.blobs import calls_of, purge_beside
 
 pytestmark = pytest.mark.server("firestore")
@@ -524,3 +524,12 @@ def test_a_purge_of_all_users_takes_what_is_due(store, recorder):
 
     looks = ["RunQuery"] * 2 + ["BatchGetDocuments"] * 2
     assert asked(1) == asked(30) == [*looks, "Commit", "Commit", "BatchWrite", "RunQuery"]
+
+
+def test_leases_runs_and_logs_take_what_their_docstrings_say(agent, other, recorder):
+    def count(call):
+        recorder.clear()
+        call()
+        return len(recorder.requests)
+
+    assert durable.beyond(agent, other, count) == {}

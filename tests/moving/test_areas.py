@@ -5,6 +5,7 @@ import pytest
 import datastore
 from datastore.moving import copy, export_records, import_records
 from datastore.moving.pages import pages
+from tests.moving.test_sinks import SERVERS, TARGETS
 
 CONTENT = bytes(range(256)) * 2_000  # two parts
 
@@ -19,7 +20,20 @@ def source():
         with ann.runs.start("report", {"year": 2027}) as run:
             run.state["pages"] = run.step("count", lambda: 7)
             run.finish("done")
+        with ann.runs.start("waits") as run:
+            run.step("first", lambda: "once")
+            run.wait_for("approval")
+        ann.runs.signal("waits", "approval", "yes")
+        ann.lease("nightly", renew=False).data_store.set("fenced", 1)
         ann.use_namespace("texts").memory.add_many({"near": "a", "far": "b"}, vectors=[[1.0, 0.1], [0.1, 1.0]])
+        yield store
+
+
+@pytest.fixture(
+    params=[pytest.param(name, marks=pytest.mark.server(name) if name in SERVERS else ()) for name in TARGETS]
+)
+def sink(request):
+    with datastore.connect(TARGETS[request.param]()) as store:
         yield store
 
 
@@ -33,18 +47,31 @@ def exported(source, target, path):
 
 
 @pytest.mark.parametrize("moved", [copied, exported])
-def test_it_is_there_as_it_was(source, moved, tmp_path):
-    with datastore.connect(f"sqlite:///{tmp_path}/a.db") as target:
-        moved(source, target, tmp_path / "all.jsonl")
-        ann = target.agent("ann", "reader", "notes")
-        assert (ann.list_keys(), ann.list_namespaces()) == ([], ["texts"])
-        assert [one.key for one in ann.use_namespace("texts").memory.search([1.0, 0.0])] == ["near", "far"]
-        assert ann.blobs.get("report") == CONTENT
-        assert ann.blobs.stat("report").content_type == "text/plain"
-        assert [(entry.number, entry.value) for entry in ann.log("events").read()] == [(2, "ended"), (3, "reported")]
-        assert ann.log("events").append("moved") == 4
-        assert ann.runs.result("report") == "done"
-        assert ann.runs.history("report") == source.agent("ann", "writer", "notes").runs.history("report")
+def test_it_is_there_as_it_was(source, sink, moved, tmp_path):
+    """On every database, and out of it again. Nobody holds there what somebody holds here."""
+    with datastore.connect("memory://") as back:
+        moved(source, sink, tmp_path / "all.jsonl")
+        moved(sink, back, tmp_path / "again.jsonl")
+        for target in (sink, back):
+            ann = target.agent("ann", "reader", "notes")
+            assert (ann.list_keys(), ann.list_namespaces()) == (["fenced"], ["notes", "texts"])
+            assert [one.key for one in ann.use_namespace("texts").memory.search([1.0, 0.0])] == ["near", "far"]
+            assert ann.blobs.get("report") == CONTENT
+            assert ann.blobs.stat("report").content_type == "text/plain"
+            assert [(entry.number, entry.value) for entry in ann.log("events").read()] == [
+                (2, "ended"),
+                (3, "reported"),
+            ]
+            assert ann.log("events").append("moved") == 4
+            assert ann.runs.result("report") == "done"
+            assert ann.runs.history("report") == source.agent("ann", "writer", "notes").runs.history("report")
+            assert ann.runs.due() == ["waits"]
+            with ann.runs.resume("waits") as run:
+                assert run.step("first", lambda: "again") == "once"
+                run.finish(run.wait_for("approval"))
+            assert ann.runs.result("waits") == "yes"
+            ann.set("fenced", 2)
+            ann.lease("nightly").release()
 
 
 def test_a_listing_goes_on_where_it_was_and_leaves_nothing_out(source):

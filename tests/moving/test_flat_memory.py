@@ -2,13 +2,18 @@
 
 import random
 import tracemalloc
+from functools import partial
+
+import pytest
 
 import datastore
 from datastore.moving import copy, export_records, import_records
+from tests.moving.test_sinks import SERVERS, TARGETS
 
 MB = 1 << 20
 FEW, MANY = 16, 48
 """Mebibytes. The fewer fill the pages that a move reads."""
+LESS, MORE = 14, 34
 
 
 def peak(work, *arguments):
@@ -43,3 +48,24 @@ def test_three_times_as_much_is_moved_in_the_same_memory(tmp_path):
                 assert whole.read() == piece
     for few, many in zip(peaks[FEW], peaks[MANY], strict=True):
         assert many < few + MB, peaks
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.server(name)) for name in SERVERS])
+def test_three_times_as_much_is_moved_into_each_server_and_out_of_it_in_the_same_memory(name, tmp_path, monkeypatch):
+    """With small pages, so that little fills them; how large an adapter's may be, its own tests say."""
+    monkeypatch.setattr("datastore.moving.pages.PAGE", 8)
+    piece, peaks = random.Random(1).randbytes(MB), {}
+    for size in (LESS, MORE):
+        with (
+            datastore.connect(f"sqlite:///{tmp_path}/source{size}.db") as source,
+            datastore.connect(TARGETS[name]()) as server,
+            datastore.connect(f"sqlite:///{tmp_path}/back{size}.db") as back,
+        ):
+            blob = source.agent("ann", "writer").blobs.put("artifact", (piece for _ in range(size)))
+            peaks[size] = [peak(copy, source, server), peak(partial(copy, user_id="ann"), server, back)]
+            with back.agent("ann", "reader").blobs.open("artifact") as whole:
+                whole.seek(-MB, 2)
+                assert whole.read() == piece
+            assert back.agent("ann", "reader").blobs.stat("artifact").sha256 == blob.sha256
+    for less, more in zip(peaks[LESS], peaks[MORE], strict=True):
+        assert more < less + 10 * MB, peaks

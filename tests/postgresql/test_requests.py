@@ -5,6 +5,7 @@ import pytest
 import datastore
 from datastore.backend import Fields, IdRange
 from datastore.conformance.documents import at
+from tests.adapters import durable
 from tests.adapters.blobs import calls_of, purge_beside
 
 pytestmark = pytest.mark.server("postgresql")
@@ -131,3 +132,7 @@ def test_a_log_with_nothing_new_is_read_in_1(agent, stranger, wire):
     stranger.log("log").append(1, 2, 3)
     assert wire.of(lambda: agent.log("log").read(after=3)) == 1
     assert wire.of(lambda: agent.log("log").read(after=3)) == 1
+
+
+def test_leases_runs_and_logs_take_what_their_docstrings_say(agent, stranger, wire):
+    assert durable.beyond(agent, stranger, wire.of) == {}

@@ -7,6 +7,7 @@ from datastore.backend import Fields, IdRange, Touch
 from datastore.conformance.documents import at, id_of
 from datastore.ids import EVERYTHING
 from datastore_redis import client
+from tests.adapters import durable
 from tests.adapters.blobs import calls_of, purge_beside
 
 pytestmark = pytest.mark.server("redis")
@@ -187,3 +188,11 @@ def test_a_purge_of_all_users_takes_what_is_due(store, wire):
 
     first = asked(1)
     assert asked(30) - first == 30, "expired records are looked for user by user, and reminders are not"
+
+
+def test_leases_runs_and_logs_take_what_their_docstrings_say(agent, stranger, wire):
+    """A page is a request for ids and one for what they hold."""
+    pages = {"log.read", "log.last", "list", "list of a status", "history", "resume", "result", "retry"}
+    found = durable.beyond(agent, stranger, wire.of)
+    assert found.keys() == pages
+    assert all(counted == most + 1 for counted, most in found.values())

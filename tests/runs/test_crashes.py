@@ -8,13 +8,28 @@ from multiprocessing import get_context
 import pytest
 
 import datastore
-from datastore import RunOverError
+from datastore import KeyExistsError, RunOverError, StepFailedError
 from datastore.conformance.clock import Clock
 from datastore.conformance.faults import Wrapped, backend_of
-from datastore.conformance.topics.runs import DEAD, EXPECTED, LEASE, World, crash_at, drive, everything, go_on
+from datastore.conformance.topics.runs import (
+    DEAD,
+    EXPECTED,
+    LEASE,
+    Dies,
+    KilledError,
+    World,
+    crash_at,
+    drive,
+    everything,
+    go_on,
+    listed,
+    told,
+)
 from tests.conformance.test_couchdb import CouchHarness
 from tests.conformance.test_dynamodb import MinistackHarness
 from tests.conformance.test_firestore import EmulatorHarness
+from tests.conformance.test_postgresql import PostgresHarness
+from tests.conformance.test_redis import RedisHarness
 from tests.full import FULL
 
 
@@ -32,6 +47,50 @@ def test_a_worker_dies_at_each_write(url, after, tmp_path):
         while crash_at(store.agent("user_1", "agent_1"), wrapped, clock, points, after=after, id=f"run {points}"):
             points += 1
         assert points > 40, "it went through the whole run"
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("url", ["memory://", "sqlite:///{}/a.db"])
+@pytest.mark.parametrize("call", ["cancel", "retry", "fork"])
+def test_who_changes_a_run_from_outside_dies_at_each_write(url, after, call, tmp_path):
+    """The change is made or it is not, and whoever repeats it or goes on with the run completes it."""
+    clock = Clock()
+    with datastore.connect(url.format(tmp_path), clock=clock, tracking="off") as store:
+        agent, point, died = store.agent("user", "agent"), 0, True
+        runs = agent.runs
+        while died:
+            id = f"run {point}"
+            with suppress(StepFailedError), runs.start(id) as run:
+                run.step("one", int)
+                if call == "retry":
+                    run.step("fails", lambda: 1 / 0)
+                run.wait_for("answer")
+            dies = Dies(backend_of(store))
+            dies.left, dies.after = point, after
+            doomed = datastore.DataStore(dies, clock=clock, tracking="off").agent("user", "doomed").runs
+            options = {"at": 1, "new_id": f"{id} fork"} if call == "fork" else {}
+            died = False
+            try:
+                getattr(doomed, call)(id, **options)
+            except KilledError:
+                died = True
+                with suppress(RunOverError, KeyExistsError):
+                    getattr(runs, call)(id, **options)
+            assert listed(agent) == told(agent)
+            clock.advance(2 * DEAD)
+            if call == "cancel":
+                assert runs.get(id).status == "cancelled"
+                with pytest.raises(RunOverError, match="cancelled"):
+                    runs.resume(id)
+            else:
+                went_on = id + " fork" if call == "fork" else id
+                assert went_on in runs.due()
+                with runs.resume(went_on) as run:
+                    assert run.step("one", lambda: "again") == 0
+                    run.finish(run.step("two", lambda: "new"))
+            assert listed(agent) == told(agent)
+            point += 1
+        assert point > (1 if call == "fork" else 2)
 
 
 class Diary(World):
@@ -121,7 +180,7 @@ def check(store, path, clock, id):
     """Let another worker go on, and look what came of it."""
     clock.advance(2 * DEAD)
     agent, diary = store.agent("user_1", "agent_1"), Diary(path)
-    with suppress(datastore.KeyExistsError):
+    with suppress(KeyExistsError):
         agent.runs.start(id, "input", lease=LEASE).release()
     assert drive(agent, clock, diary, id) == EXPECTED
     done = path.read_text().split("\n")
@@ -161,6 +220,8 @@ def test_a_process_is_killed_inside_of_each_step(tmp_path, note):
         pytest.param(CouchHarness, marks=pytest.mark.server("couchdb")),
         pytest.param(MinistackHarness, marks=pytest.mark.server("dynamodb")),
         pytest.param(EmulatorHarness, marks=pytest.mark.server("firestore")),
+        pytest.param(PostgresHarness, marks=pytest.mark.server("postgresql")),
+        pytest.param(RedisHarness, marks=pytest.mark.server("redis")),
     ],
 )
 def test_a_process_is_killed_on_a_server(kind, tmp_path):

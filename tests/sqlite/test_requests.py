@@ -10,6 +10,7 @@ import datastore
 from datastore.blobs.heads import PART
 from datastore.ids import IdRange
 from datastore_sqlite import statements as sql
+from tests.adapters import durable
 from tests.adapters.blobs import purge_beside
 
 
@@ -267,3 +268,28 @@ def test_a_purge_of_all_users_takes_what_is_due(store, statements):
     first = asked(1)
     assert first == asked(30)
     assert first[: len(looks) + len(end)] == looks + end
+
+
+def test_leases_runs_and_logs_take_a_statement_for_each_record_and_each_read(agent, statements):
+    """Docstrings count requests; a batch of several records is as many statements, in one transaction."""
+
+    def count(call):
+        statements.clear()
+        call()
+        return len(statements)
+
+    found = durable.beyond(agent, agent, count)
+    assert {name: counted - most for name, (counted, most) in found.items()} == {
+        "start": 3,
+        "checkpoint": 1,
+        "fork": 4,
+        "branch": 9,
+        "wait_for, no answer": 2,
+        "signal": 1,
+        "resume": 1,
+        "finish": 3,
+        "fork from outside": 4,
+        "cancel": 3,
+        "retry": 1,
+        "join, to wait": 2,
+    }
