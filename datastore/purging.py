@@ -9,7 +9,8 @@ from datastore.blobs.sweeping import areas
 from datastore.blobs.sweeping import sweep as sweep_blobs
 from datastore.calls.namespaces import purge as purge_records
 from datastore.core import Core
-from datastore.errors import UnsupportedError
+from datastore.documents import skip
+from datastore.errors import DamagedRecordError, UnsupportedError
 from datastore.ids import EVERYTHING, namespace_range, system_range
 from datastore.memory.reembedding import sweep as sweep_vectors
 from datastore.reminders import Swept, due, follow
@@ -17,6 +18,8 @@ from datastore.scope import Scope
 
 SWEEPS: dict[str, Callable[[Scope], Swept]] = {"blobs": sweep_blobs, "vectors": sweep_vectors}
 """What removes parts of blobs, and vectors, that nobody needs, by the area that they lie in."""
+
+_AGAIN = 3_600.0  # seconds
 
 
 def purge(core: Core, tenants: Iterable[Scope] | None) -> int:
@@ -31,7 +34,7 @@ def purge(core: Core, tenants: Iterable[Scope] | None) -> int:
     """
     if tenants is not None:
         return _purge(core, [EVERYTHING], _sweep(tenants))
-    return _purge(core, [EVERYTHING], follow(core, lambda one: SWEEPS[one.area](one.scope)))
+    return _purge(core, [EVERYTHING], follow(core, lambda one: _swept(one.area, one.scope)))
 
 
 def purge_user(scope: Scope) -> int:
@@ -63,8 +66,17 @@ def areas_of_all(core: Core, tenants: Iterable[Scope] | None, area: str, *, late
 
 def _sweep(users: Iterable[Scope]) -> int | None:
     """Remove what is due in all areas of some users; return how much there was, or ``None`` if there are no areas."""
-    swept = [sweep(area).removed for user in users for kind, sweep in SWEEPS.items() for area in areas(user, kind)]
+    swept = [_swept(kind, area).removed for user in users for kind in SWEEPS for area in areas(user, kind)]
     return sum(swept) if swept else None
+
+
+def _swept(kind: str, area: Scope) -> Swept:
+    """Remove what is due in an area; one with damaged records is logged, and looked at again, and keeps up no other."""
+    try:
+        return SWEEPS[kind](area)
+    except DamagedRecordError as error:
+        skip(error)
+        return Swept(0, area.core.clock() + _AGAIN)
 
 
 def _purge(core: Core, ranges: Sequence[IdRange], swept: int | None) -> int:
