@@ -15,6 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SOURCES = {"datastore": ROOT, **{path.name: path.parent for path in (ROOT / "backends").iterdir() if path.is_dir()}}
 """The import packages by name, each with the directory that it is in."""
+SHIPPED = (".py", ".typed", ".html", ".css", ".js", ".svg", ".txt")
+"""Modules, and what the pages of the viewer are made of."""
 IN_THE_SDIST = ("README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "tox.ini", "docs/api.md", "tests/conftest.py")
 TRIAL = """
 import datastore, sys
@@ -37,7 +39,7 @@ def main() -> None:
 
 
 def check_wheel(wheel: Path) -> None:
-    """Check the modules in the wheel, and the description that an index shows."""
+    """Check the files in the wheel, and the description that an index shows."""
     with zipfile.ZipFile(wheel) as file:
         names = set(file.namelist())
         (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
@@ -46,7 +48,7 @@ def check_wheel(wheel: Path) -> None:
         path.relative_to(parent).as_posix()
         for name, parent in SOURCES.items()
         for path in (parent / name).rglob("*")
-        if path.suffix in (".py", ".typed") and "__pycache__" not in path.parts
+        if path.suffix in SHIPPED and path.is_file() and "__pycache__" not in path.parts
     }
     held = {name for name in names if ".dist-info/" not in name}
     if held != expected:

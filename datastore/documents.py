@@ -10,7 +10,7 @@ a warning, so that one damaged record does not make the others unreadable. No me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
 
@@ -262,9 +262,62 @@ def name_in(id: str) -> Name | None:
         return None
 
 
+def fields_of(document: Document) -> dict[str, Any]:
+    """Return what a filter on metadata and provenance is about, of a whole document."""
+    return {
+        "key": key_of(document.id),
+        "metadata": document.metadata or {},
+        "createdByAgent": document.created_by_agent,
+        "updatedByAgent": document.updated_by_agent,
+        "lastAccessedByAgent": document.last_accessed_by_agent,
+        "accessCount": document.access_count,
+        "createdAt": document.created_at,
+        "updatedAt": document.updated_at,
+        "lastAccessedAt": document.last_accessed_at,
+        "revision": document.revision,
+        "expiresAt": document.expires_at,
+    }
+
+
 def skip(error: DamagedRecordError) -> None:
-    """Log that a document was left out of a listing."""
+    """Log that a document was left out of a listing, or of what is done for all."""
     logger().warning("a listing leaves out a damaged record: %s", error.message)
+
+
+def sound_of(
+    ids: Iterable[str], read: Callable[[Sequence[str]], Mapping[str, T]]
+) -> tuple[Mapping[str, T], Sequence[str]]:
+    """Return what can be read of documents, so that one that is damaged does not stop what is done for all.
+
+    Args:
+        ids: The ids.
+        read: Reads those under some ids, and raises the error of one that is damaged.
+
+    Returns:
+        What was read by its id, and the ids without those of damaged ones, which are logged.
+
+    Requests: those of ``read``, and as many for each that is damaged.
+    """
+    left = list(ids)
+    while True:
+        try:
+            return read(left), left
+        except DamagedRecordError as error:
+            if error.id not in left:
+                raise
+            left.remove(error.id)
+            skip(error)
+
+
+def made_of(documents: Iterable[Document], make: Callable[[Document], T]) -> Iterator[T]:
+    """Yield what is made of documents; those of which it cannot be made are left out with a warning."""
+    for document in documents:
+        try:
+            made = make(document)
+        except DamagedRecordError as error:
+            skip(error)
+        else:
+            yield made
 
 
 def checked(page: DocumentPage) -> DocumentPage:

@@ -72,6 +72,17 @@ def fences_after(fences: object, fence: Fence | None) -> str:
     return " ".join([fence.entry, *others])[:LONGEST_FENCES]
 
 
+def lease_over(name: str, why: str) -> LeaseLostError:
+    """Return the error for a lease that is over.
+
+    Args:
+        name: The lease's name.
+        why: Why it is, or the message of such an error, from which the rest is taken.
+    """
+    beginning, end = f"the lease {name!r} is over: ", f". {TAKE_AGAIN}"
+    return LeaseLostError(beginning + why.removeprefix(beginning).removesuffix(end) + end)
+
+
 def lease_lost() -> LeaseLostError:
     """Return the error for a write whose number is too low."""
     return LeaseLostError(

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 from datastore.backend import Backend, Outcome, Put
 from datastore.core import Core
 from datastore.deadlines import within
-from datastore.errors import DataStoreError, LeaseLostError, logger
-from datastore.fences import TAKE_AGAIN, Fence
+from datastore.errors import DataStoreError, logger
+from datastore.fences import Fence, lease_over
 from datastore.revisions import new_revision
 from datastore.times import format_time
 from datastore.values import encode
@@ -89,9 +89,9 @@ class Held:
         return self._over is not None
 
     def lose(self, why: str) -> None:
-        """Note that it is over."""
+        """Note that it is over: why, or the message of an error that says so."""
         if self._over is None:
-            self._over = why.removesuffix(f". {TAKE_AGAIN}")
+            self._over = why
 
     def check(self) -> None:
         """Raise if it is over.
@@ -100,7 +100,7 @@ class Held:
             LeaseLostError: If it is.
         """
         if self.is_over:
-            raise LeaseLostError(f"the lease {self.name!r} is over: {self._over}. {TAKE_AGAIN}")
+            raise lease_over(self.name, self._over or "")
 
     def prolong(self, term: Term) -> None:
         """Note until when it is held now. If the answer came after the end, the lease is over all the same."""

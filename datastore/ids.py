@@ -499,6 +499,8 @@ def _bound(key: str, parameter: str) -> bytes:
 def _beginning_with(text: str) -> IdRange:
     """Return the range of all texts that begin with ``text``: up to its successor by code point."""
     last = ord(text[-1]) + 1
+    if last == ord("/"):
+        last += 1  # no id holds a slash, and Firestore takes none at the end of a range
     if 0xD800 <= last <= 0xDFFF:
         last = 0xE000  # surrogates are not characters
     if last > 0x10FFFF:

@@ -7,6 +7,7 @@ what is returned when it is.
 from __future__ import annotations
 
 import time
+from binascii import a2b_base64
 from collections.abc import Callable
 from contextvars import Token
 from typing import Any
@@ -18,8 +19,8 @@ from datastore.values import size_of
 class Call:
     """A call that goes on, and what it has come to so far. Code of an agent can find it, so it leads to no host."""
 
-    __slots__ = ("_noted", "_noted_bytes", "_puts", "began", "bytes", "entered", "found", "is_measured", "key", "keys",
-                 "name", "namespace", "span", "time")  # fmt: skip
+    __slots__ = ("_content", "_noted", "_noted_bytes", "_puts", "began", "bytes", "entered", "found", "is_measured",
+                 "key", "keys", "name", "namespace", "span", "time")  # fmt: skip
 
     def __init__(self, name: str, namespace: str | None, key: str | None, keys: int | None, time_: float) -> None:
         self.name = name
@@ -33,7 +34,7 @@ class Call:
         self.is_measured = False
         self.span: Any = None
         self.entered: tuple[Token[Call | None], Any] | None = None
-        self._noted = self._noted_bytes = 0
+        self._noted = self._noted_bytes = self._content = 0
         self._puts: dict[str, int] = {}
 
     def note(self, document: Document) -> None:
@@ -46,6 +47,10 @@ class Call:
         if put.namespace == self.namespace or not self.name.startswith("memory_"):  # a vector is no value
             self._puts[put.id] = put.size
 
+    def store(self, size: int) -> None:
+        """Count so many bytes of the content of a blob that are stored."""
+        self._content += size
+
     def measure(self, result: Any) -> None:
         """Count what the call returns, once: an awaited call does so in its worker."""
         if not self.is_measured:
@@ -53,11 +58,14 @@ class Call:
             MEASURES[self.name](self, result)
 
     def yielded(self, item: Any) -> None:
-        """Count what a stream yields: a record, a pair of key and value, or a key."""
+        """Count what a stream yields: a record, a pair of key and value, a name, or how far it is."""
+        measure = MEASURES[self.name]
+        if measure is Call._of_number:
+            self.found = item[0]
+            return
         self.found = (self.found or 0) + 1
-        if type(item) is not str:
-            item = getattr(item, "record", item)  # of an item of a memory
-            self.bytes += size_of(item[1] if type(item) is tuple else item.value)
+        if measure is not Call._of_names:
+            self.bytes += size_of(item[1] if type(item) is tuple else _record_of(item).value)
 
     def failed(self) -> None:
         """Forget what was counted."""
@@ -129,10 +137,10 @@ class Call:
         self.found, self.bytes = (1, len(result)) if content else (0, 0)
 
     def _of_parts(self, result: Any) -> None:
-        self.bytes = sum(map(len, result))
+        self.bytes = sum(len(one) if type(one) is bytes else len(a2b_base64(one)) for one in result)
 
-    def _of_stored_blob(self, result: Any) -> None:
-        self.bytes = result.size
+    def _of_content(self, result: Any) -> None:
+        self.bytes = self._content
 
     def _of_one(self, result: Any) -> None:
         self.found = 0 if result is None else 1
@@ -153,19 +161,47 @@ class Call:
             self._of_stored(result)
 
     def _of_item(self, result: Any) -> None:
-        self._of_record(None if result is None else result.record)
+        self._of_record(None if result is None else _record_of(result))
 
     def _of_matches(self, result: Any) -> None:
-        self._of_records([match.record for match in result])
+        self._of_records([match[-2] for match in result])  # a `Match`, or its score, record and part
 
     def _of_vectors(self, result: Any) -> None:
         self.found = sum(result.values())
+
+    # Of what a server makes in several requests: `datastore.wire.calls`.
+
+    def _of_seen(self, result: Any) -> None:
+        is_there = result is not None and getattr(result, "found", True)
+        self.found, self.bytes = (1, size_of(result.value)) if is_there else (0, 0)
+
+    def _of_written(self, result: Any) -> None:
+        if getattr(result, "done", result):
+            self._of_stored(result)
+
+    def _of_held(self, result: Any) -> None:
+        held = result if type(result) is list else [result is not False]
+        self.found = sum(one is True for one in held)
 
     def popping(self, document: Document | None) -> None:
         """Count what `pop` has read. It may read more than once, and returns what it has read last."""
         self._noted, self._noted_bytes = (0, 0) if document is None else (1, size_of(document.value))
 
 
+def _record_of(item: Any) -> Any:
+    """Return the record of an item of a memory, which a server has alone."""
+    return getattr(item, "record", item)
+
+
+STEPS: dict[str, Callable[[Call, Any], None]] = {
+    **dict.fromkeys(("modify_begin", "compute_begin"), Call._of_seen),
+    **dict.fromkeys(("modify_end", "compute_end"), Call._of_written),
+    **dict.fromkeys(("compute_abandon", "note", "lease_take", "blob_begin", "blob_abandon"), Call._of_nothing),
+    "blob_find": Call._of_one,
+    **dict.fromkeys(("blob_write", "blob_finish"), Call._of_content),
+    **dict.fromkeys(("run_read", "run_ends"), Call._of_entries),
+}
+"""What each request comes to that is a part of a call: `datastore.wire.calls`."""
 MEASURES: dict[str, Callable[[Call, Any], None]] = {
     **dict.fromkeys(("get", "get_many", "get_all", "find"), Call._of_values),
     "get_or_set": Call._of_value_or_stored,
@@ -186,7 +222,8 @@ MEASURES: dict[str, Callable[[Call, Any], None]] = {
     "log_append": Call._of_stored,
     "log_read": Call._of_entries,
     "log_trim": Call._of_number,
-    "blob_put": Call._of_stored_blob,
+    **dict.fromkeys(("lease_renew", "lease_release"), Call._of_held),
+    "blob_put": Call._of_content,
     "blob_get": Call._of_bytes,
     "blob_open": Call._of_opened,
     "blob_read": Call._of_parts,
@@ -210,6 +247,7 @@ MEASURES: dict[str, Callable[[Call, Any], None]] = {
     **dict.fromkeys(("run_list", "run_due", "run_history"), Call._of_names),
     "run_signal": Call._of_done,
     "run_prune": Call._of_number,
+    **STEPS,
 }
 """What each call comes to. A new call gets a line here, and perhaps one in
 `datastore.watching.OF_SEVERAL_NAMESPACES`."""

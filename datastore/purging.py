@@ -16,10 +16,24 @@ from datastore.memory.reembedding import sweep as sweep_vectors
 from datastore.reminders import Swept, due, follow
 from datastore.scope import Scope
 
-SWEEPS: dict[str, Callable[[Scope], Swept]] = {"blobs": sweep_blobs, "vectors": sweep_vectors}
-"""What removes parts of blobs, and vectors, that nobody needs, by the area that they lie in."""
-
 _AGAIN = 3_600.0  # seconds
+
+
+def _sound(sweep: Callable[[Scope], Swept]) -> Callable[[Scope], Swept]:
+    """Return a sweep that leaves an area in which something is damaged, with a warning: it must not stop the others."""
+
+    def swept(area: Scope) -> Swept:
+        try:
+            return sweep(area)
+        except DamagedRecordError as error:
+            skip(error)
+            return Swept(0, area.core.clock() + _AGAIN)
+
+    return swept
+
+
+SWEEPS: dict[str, Callable[[Scope], Swept]] = {"blobs": _sound(sweep_blobs), "vectors": _sound(sweep_vectors)}
+"""What removes parts of blobs, and vectors, that nobody needs, by the area that they lie in."""
 
 
 def purge(core: Core, tenants: Iterable[Scope] | None) -> int:
@@ -34,7 +48,7 @@ def purge(core: Core, tenants: Iterable[Scope] | None) -> int:
     """
     if tenants is not None:
         return _purge(core, [EVERYTHING], _sweep(tenants))
-    return _purge(core, [EVERYTHING], follow(core, lambda one: _swept(one.area, one.scope)))
+    return _purge(core, [EVERYTHING], follow(core, SWEEPS))
 
 
 def purge_user(scope: Scope) -> int:
@@ -66,17 +80,8 @@ def areas_of_all(core: Core, tenants: Iterable[Scope] | None, area: str, *, late
 
 def _sweep(users: Iterable[Scope]) -> int | None:
     """Remove what is due in all areas of some users; return how much there was, or ``None`` if there are no areas."""
-    swept = [_swept(kind, area).removed for user in users for kind in SWEEPS for area in areas(user, kind)]
+    swept = [sweep(area).removed for user in users for kind, sweep in SWEEPS.items() for area in areas(user, kind)]
     return sum(swept) if swept else None
-
-
-def _swept(kind: str, area: Scope) -> Swept:
-    """Remove what is due in an area; one with damaged records is logged, and looked at again, and keeps up no other."""
-    try:
-        return SWEEPS[kind](area)
-    except DamagedRecordError as error:
-        skip(error)
-        return Swept(0, area.core.clock() + _AGAIN)
 
 
 def _purge(core: Core, ranges: Sequence[IdRange], swept: int | None) -> int:

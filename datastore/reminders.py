@@ -12,11 +12,12 @@ With a database for each tenant there are none: a purge goes through these datab
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from datastore.adapters.batching import batches
+from datastore.arguments import is_a
 from datastore.backend import Delete, Document, Fields, Put, Write
 from datastore.core import Core
 from datastore.errors import DataStoreError
@@ -85,25 +86,27 @@ def due(core: Core, later: bool = False) -> Iterator[list[Reminder]]:
         yield from batches((one for document in documents if (one := _reminder(core, document)) is not None), _AT_ONCE)
 
 
-def follow(core: Core, sweep: Callable[[Reminder], Swept]) -> int | None:
+def follow(core: Core, sweeps: Mapping[str, Callable[[Scope], Swept]]) -> int | None:
     """Look at each area of which the host is to be reminded now.
 
     Args:
         core: The core of the store.
-        sweep: Removes what is due in an area.
+        sweeps: What removes what is due in an area, for each kind of them. Other kinds, of which a newer version may
+            have reminded, are left to that.
 
     Returns:
         How much was removed; ``None`` if there has never been a reminder.
 
     Requests: 1 per page of reminders; for each 100 of them 1 or 2 that write, on DynamoDB 2 or 4 for each; those of
-    ``sweep`` for each area. 1 more if there are none.
+    ``sweeps`` for each area. 1 more if there are none.
     """
     removed, swept = 0, dict[str, Swept]()
-    for reminders in due(core):
+    for some in due(core):
         new: list[Put] = []
+        reminders = [one for one in some if one.area in sweeps]
         for one in reminders:
             if one.scope.prefix not in swept:  # several processes may have reminded of it
-                result = swept[one.scope.prefix] = sweep(one)
+                result = swept[one.scope.prefix] = sweeps[one.area](one.scope)
                 removed += result.removed
                 if result.next is not None:
                     new += _puts(one.scope, result.next)
@@ -149,6 +152,8 @@ def _reminder(core: Core, document: Document) -> Reminder | None:
     """Return the reminder in a document; ``None`` if it is none of this format."""
     try:
         area, user_id, namespace = (document.value[name] for name in ("area", "userId", "namespace"))
+        if not is_a(area, str):
+            return None
         scope = Scope(core, user_id, None, namespace).area(area)
         return Reminder(decode_key(split_id(document.id)[1]), area, scope)
     except (TypeError, LookupError, ValueError, DataStoreError):

@@ -137,6 +137,19 @@ class Scope:
             if_absent,
         )
 
+    def stores(self, size: int) -> None:
+        """Note that so many bytes of the content of a blob are stored; for whoever watches."""
+
+    def telling(self, call: str, name: str, make: Callable[[], T]) -> T:
+        """Make a call of an object that is no store; whoever watches is told of it.
+
+        Args:
+            call: What it is called.
+            name: What it is about.
+            make: Makes it.
+        """
+        return make()
+
 
 class Bound:
     """Holds a `Scope` in a slot that has no name.

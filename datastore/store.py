@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self, cast, get_args
 
@@ -12,6 +13,7 @@ from datastore.access import Tracking
 from datastore.agent import AgentDataStore
 from datastore.arguments import as_bool, as_number, as_text, check_name, elements, is_a, shown
 from datastore.backend import Backend, Capabilities, Delete, Fields, Forgotten
+from datastore.calls.listings import most
 from datastore.core import Core
 from datastore.documents import living, skip
 from datastore.errors import (
@@ -253,16 +255,25 @@ class DataStore:
 
         return Tokens(self._core)
 
-    def users(self) -> Iterator[str]:
+    def users(self, *, after: str | None = None, limit: int | None = None) -> Iterator[str]:
         """Yield the ids of the users that have records, perhaps only expired ones. For the host alone.
 
-        The order is the database's own. A user who comes or goes meanwhile may be missing.
+        The order is the database's own, and always the same. A user who comes or goes meanwhile may be missing.
 
-        Requests: 1 or 2 more than there are users; with ``isolation="database"`` those of `tenants`, and 1 for each
-        user.
+        Args:
+            after: Only the users that follow this one, who need not have records any more.
+            limit: The most users; ``None`` for all of them. With ``after`` a long list is read page by page.
+
+        Raises:
+            InvalidNameError: If ``after`` is not a valid name.
+            QueryError: If ``limit`` is below 1.
+
+        Requests: 1 or 2 more than users are taken; with ``isolation="database"`` those of `tenants`, and 1 for each
+        user. DynamoDB 1 for each, or fewer; Redis 2 per 1,000.
         """
-        for encoded in _users(self._core):
-            yield decode_name(encoded)
+        encoded = None if after is None else encode_name(check_name(after, "after"), "after")
+        number = None if limit is None else most(limit)
+        return islice(map(decode_name, _users(self._core, encoded, number)), number)
 
     def records(self) -> Iterator[Record]:
         """Yield the records of all users, for reports. For the host alone. No access is counted.
@@ -416,7 +427,8 @@ class DataStore:
             UnsupportedError: If the database has no such indexes.
             PermissionDeniedError: If this user may not create one.
 
-        Requests: 1, for as long as the database takes to build the index (CouchDB 4; 0 if this store knows it already).
+        Requests: 1, for as long as the database takes to build the index (CouchDB and PostgreSQL 4; 0 if this store
+        knows it already).
         """
         from datastore.queries.paths import parse_path
 
@@ -535,14 +547,15 @@ def scopes_of_tenants(store: DataStore) -> Iterator[Scope] | None:
     return (Scope(core, user_id, None, "default") for user_id in core.call("listing tenants", tenants.tenants))
 
 
-def _users(core: Core) -> Iterator[str]:
-    """Yield the encoded ids of the users that have documents."""
-    range, after = EVERYTHING, None
+def _users(core: Core, after: str | None, limit: int | None) -> Iterator[str]:
+    """Yield the encoded ids of the users that have documents: of at least ``limit``, if there are as many."""
+    at_once = _USERS if limit is None else min(limit, _USERS)
+    range = EVERYTHING if after is None else EVERYTHING._replace(start=after_user(after))
     while core.backend.capabilities.supports("users"):
         backend = core.backend
-        users = core.call("listing users", partial(backend.users, _USERS, after))
+        users = core.call("listing users", partial(backend.users, at_once, after))
         yield from users
-        if len(users) < _USERS:
+        if len(users) < at_once:
             return
         after = users[-1]
     while True:

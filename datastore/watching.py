@@ -229,6 +229,16 @@ class WatchedScope(Scope):
             call.put(put)
         return put
 
+    def stores(self, size: int) -> None:
+        """See `Scope.stores`."""
+        call = _current.get()
+        if call is not None:
+            call.store(size)
+
+    def telling(self, call: str, name: str, make: Callable[[], T]) -> T:
+        """See `Scope.telling`."""
+        return told(self, call, lambda name: make(), (name,))
+
     def begin(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         """Begin a call; ``None`` if nobody is to be told of it."""
         if _telling.now:
@@ -342,8 +352,8 @@ def watched_scope_of(bound: Bound) -> WatchedScope:
     return cast(WatchedScope, scope_of(bound))
 
 
-def told(scope: WatchedScope, name: str, make: Callable[..., T], args: tuple[Any, ...] = (), kwargs: Any = None) -> T:
-    """Make a call, and tell of it.
+def told(scope: Scope, name: str, make: Callable[..., T], args: tuple[Any, ...] = (), kwargs: Any = None) -> T:
+    """Make a call, and tell of it if somebody watches.
 
     Args:
         scope: Whose call it is.
@@ -353,8 +363,7 @@ def told(scope: WatchedScope, name: str, make: Callable[..., T], args: tuple[Any
         kwargs: Those that are given by name.
     """
     kwargs = kwargs or {}
-    call = scope.begin(name, args, kwargs)
-    if call is None:
+    if not isinstance(scope, WatchedScope) or (call := scope.begin(name, args, kwargs)) is None:
         return make(*args, **kwargs)
     try:
         args, kwargs = counting(call, args, kwargs)
@@ -537,8 +546,9 @@ def first_parameter(function: Callable[..., Any]) -> str | None:
 
 FIRST: dict[str, str | None] = {
     name: first_parameter(function) for name, function in inspect.getmembers(AgentDataStore, inspect.isfunction)
-}
-"""The first parameter of each call; `datastore.watching_beside` adds those of its own."""
+} | {"lease_renew": "name", "lease_release": "name"}
+"""The first parameter of each call. `datastore.watching_beside` and `datastore.server.running`
+add those of their own."""
 
 
 def bound(core: Core, user_id: str, agent: str | None, namespace: str, token: str | None = None) -> AgentDataStore:

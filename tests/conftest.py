@@ -16,9 +16,12 @@ from tests.servers import SERVERS
 from tests.servers.installing import NotInstalledError
 
 pytest.register_assert_rewrite(
-    "tests.adapters.connections", "tests.adapters.damage"
+    "tests.adapters.connections", "tests.adapters.damage", "tests.adapters.finding"
 )  # these have tests, under other names
 pytest_plugins = ["pytester", "tests.chance"]
+
+
+BRIDGES = Path(__file__).parent / "bridges"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,12 +33,30 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[EXCUSED] = dict.fromkeys(SERVERS, "left out, as --no-servers says")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the bridges where nobody names them: their frameworks are in an environment of their own."""
+    return True if collection_path == BRIDGES and not _names_bridges(config) else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say of a run of all tests that the bridges are not among them."""
+    if config.args_source is not pytest.Config.ArgsSource.ARGS and not _names_bridges(config):
+        terminalreporter.write_line("tests/bridges are not part of this run: `tox -e bridges` runs them")
+
+
+def _names_bridges(config: pytest.Config) -> bool:
+    return any(
+        BRIDGES in (path := Path(arg.partition("::")[0]).resolve()).parents or path == BRIDGES for arg in config.args
+    )
+
+
 @pytest.hookimpl(trylast=True)  # what -k and -m leave out needs no server
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Start the servers that the collected tests need (``pytest.mark.server(name)``).
 
-    In CI a server that cannot be installed or started fails the run. On a person's machine the run goes on without it,
-    and ends with a line that says what was not proven; so it does if it is told to leave them out.
+    In CI a server that cannot be installed or started fails the run, unless it is a second version. On a person's
+    machine the run goes on without it, and ends with a line that says what was not proven; so it does if it is told to
+    leave them out.
     """
     needing: dict[str, list[pytest.Item]] = {}
     for item in items:
@@ -72,7 +93,7 @@ def _why_not(name: str, config: pytest.Config) -> str | None:
     try:
         SERVERS[name].start()
     except (NotInstalledError, RuntimeError, OSError) as error:
-        if os.environ.get("CI"):
+        if os.environ.get("CI") and not getattr(SERVERS[name], "optional", False):
             raise pytest.UsageError(f"the server for {name} cannot run: {error}") from error
         return f"{error}. To install its server: {SERVERS[name].REMEDY}"
     return None

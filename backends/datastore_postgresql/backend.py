@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from datastore.adapters.counting import Counter
 from datastore.adapters.knowledge import Memory
@@ -20,13 +21,18 @@ from datastore.backend import (
     IdRange,
     NamespaceStats,
     Outcome,
+    Plan,
+    Query,
     Restore,
     Write,
 )
 from datastore.ids import EVERYTHING
+from datastore.queries.tree import Path
 from datastore_postgresql.admin import examine
 from datastore_postgresql.client import Session, Settings
 from datastore_postgresql.failures import NAME
+from datastore_postgresql.finding import Finder, PostgresPlan
+from datastore_postgresql.indexes import known
 from datastore_postgresql.reading import SCAN_PAGE, Reader
 from datastore_postgresql.removing import Remover
 from datastore_postgresql.schema import settle, statement_to_drop, table_of
@@ -65,7 +71,7 @@ class PostgresBackend(Backend):
         self._settings = settings
         self._session = session
         try:
-            settle(session, settings)
+            comments = settle(session, settings)
         except BaseException:
             session.close()
             raise
@@ -76,6 +82,7 @@ class PostgresBackend(Backend):
         self._counter = Counter(records, memory, _BATCH)
         self._reader = Reader(session, table, memory)
         self._remover = Remover(session, table, memory, self._reader)
+        self._finder = Finder(session, table, settings.schema, self._reader, known(comments))
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`.
@@ -131,6 +138,35 @@ class PostgresBackend(Backend):
         Requests: 1.
         """
         return self._reader.count(range, at)
+
+    def plan(self, range: IdRange, query: Query) -> PostgresPlan | None:
+        """See `Backend.plan`.
+
+        Requests: 0.
+        """
+        return self._finder.plan(range, query)
+
+    def find(
+        self,
+        range: IdRange,
+        plan: Plan,
+        fields: Fields,
+        limit: int,
+        after: str | None = None,
+        reverse: bool = False,
+    ) -> DocumentPage:
+        """See `Backend.find`.
+
+        Requests: 1; 0 for an empty range.
+        """
+        return self._finder.find(range, cast("PostgresPlan", plan), fields, limit, after, reverse=reverse)
+
+    def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
+        """See `Backend.ensure_index`.
+
+        Requests: 4; 1 if it is there, 0 if this store knows it; more while somebody else builds it.
+        """
+        return self._finder.ensure_index(fields, encoded_namespace)
 
     def clear(self, range: IdRange, at: str) -> int:
         """See `Backend.clear`.

@@ -74,8 +74,15 @@ class Session:
         while self._idle:
             self._idle.pop().close()
 
-    def ask(self, statement: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Row]:
+    def ask(
+        self, statement: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None, seconds: float | None = None
+    ) -> list[Row]:
         """Carry out one statement, and return its rows; without parameters there may be several statements.
+
+        Args:
+            statement: The SQL.
+            parameters: Its parameters.
+            seconds: How long it may take, if not as long as the URL says.
 
         Raises:
             DataStoreError: If it was refused, and is rolled back; or if it was not answered, and may be carried out.
@@ -87,6 +94,7 @@ class Session:
             connection: Connection | None = None
             try:
                 connection = self._connection()
+                connection.timeout = self.settings.timeout if seconds is None else seconds
                 cursor = connection.execute(statement, parameters, binary=parameters is not None)
                 while cursor.nextset():
                     pass
@@ -126,7 +134,6 @@ class Session:
             )
         except (psycopg.Error, OSError) as error:
             raise not_connected(error, self.settings.address) from error
-        connection.timeout = self.settings.timeout
         return connection
 
     def _give_back(self, connection: Connection) -> None:

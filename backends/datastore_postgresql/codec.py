@@ -2,8 +2,8 @@
 
 A value is ``jsonb`` where that holds it exactly, and otherwise its JSON text in the column beside it. ``jsonb`` keeps
 numbers as decimals and text without NUL (https://www.postgresql.org/docs/current/datatype-json.html), so what it cannot
-hold is: integers beyond 64 bits (which would come back as floats), floats with an exponent (1e16 would come back as an
-integer), -0.0, and NUL.
+hold is: integers beyond 64 bits (which would come back as floats), floats from 1e16 on (which would come back as
+integers), -0.0, and NUL.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from datastore_postgresql.client import Row
 
 UNKNOWN = "-"
 """The token of a row that has none: no write makes it."""
-_INEXACT = re.compile(r"\\u0000|(?:\A|[:,\[])-?(?:\d[\d.]*e|0\.0(?![\d]))|\A ")
+_INEXACT = re.compile(r"\\u0000|(?:\A|[:,\[])-?(?:\d[\d.]*e(?!-)|0\.0(?![\d]))|\A ")
 """Finds all of that, and in a text sometimes what only looks like it. A big integer's text begins with a space."""
-_ESCAPE = "\x01"
+ESCAPE = "\x01"
 """Begins a name with a NUL, which no column of text can hold."""
 _VALUE = """coalesce("valueText", "value"::text)"""
 _METADATA = """coalesce("metadataText", "metadata"::text)"""
@@ -43,6 +43,11 @@ COLUMNS = {
     Fields.ALL: f"{FOR_VALUE}, {PROVENANCE}",
 }
 """What is read of a row."""
+UNLESS_SURE = {
+    fields: columns.replace(_VALUE, f"CASE WHEN sure THEN NULL ELSE {_VALUE} END")
+    for fields, columns in COLUMNS.items()
+}
+"""The same, without the values of those rows that need no closer look."""
 CONDITIONS = "coalesce(\"token\", '-'), coalesce(\"recentWrites\", ''), coalesce(\"fences\", '')"
 """What a write goes by, besides. A read by id asks for these, too."""
 STATE = f"""coalesce("token", '-'), "_id", "createdAt", "revision", "expiresAt", {PROVENANCE},
@@ -57,14 +62,14 @@ def held(json: str) -> tuple[str | None, str | None]:
 
 def written(name: str | None) -> str | None:
     """Return a name, or a revision, as a column of text can hold it."""
-    if name is None or ("\0" not in name and not name.startswith(_ESCAPE)):
+    if name is None or ("\0" not in name and not name.startswith(ESCAPE)):
         return name
-    return _ESCAPE + name.encode("unicode_escape").decode()
+    return ESCAPE + name.encode("unicode_escape").decode()
 
 
 def read_name(stored: str | None) -> str | None:
     """Return what `written` has turned into what is stored."""
-    if stored is None or not stored.startswith(_ESCAPE):
+    if stored is None or not stored.startswith(ESCAPE):
         return stored
     return stored[1:].encode("latin-1").decode("unicode_escape")
 

@@ -36,6 +36,8 @@ _LASTING = {
 }
 _GONE = frozenset(("42P01", "42703", "3F000", "42704"))
 """A table, a column, a schema or an object that is not there."""
+_FOR_NOW = ("too many", "connection slots", "the database system is", "not yet accepting")
+"""What libpq says of a server that is full, starting or stopping."""
 _AT_THE_DOOR = (
     ("password authentication failed", PermissionDeniedError),
     ("no password supplied", PermissionDeniedError),
@@ -101,6 +103,8 @@ def not_connected(error: Exception, place: str) -> DataStoreError:
     kind: type[DataStoreError] | None = None
     if code.startswith("28"):
         kind = PermissionDeniedError
+    elif any(part in words for part in _FOR_NOW):
+        pass
     elif not code and ("FATAL" in words or "SSL" in words or "certificate" in words):
         kind = next((kind for part, kind in _AT_THE_DOOR if part in words), None)
     if kind is PermissionDeniedError:

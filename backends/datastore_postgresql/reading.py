@@ -9,14 +9,14 @@ from datastore.adapters.knowledge import Memory
 from datastore.backend import BareDocuments, Document, DocumentPage, Fields, IdRange, NamespaceStats
 from datastore.documents import decoded, name_of, split
 from datastore.times import parse_time
-from datastore_postgresql.client import Session
-from datastore_postgresql.codec import COLUMNS, CONDITIONS, document_of, read_name, seen_of
+from datastore_postgresql.client import Row, Session
+from datastore_postgresql.codec import COLUMNS, CONDITIONS, UNLESS_SURE, document_of, read_name, seen_of
 
 SCAN_PAGE = 10_000
 PAGE_BYTES = 8_000_000
 """A page ends before this many bytes of values, or with its first record."""
 SIZE = """coalesce("bytes", octet_length("value"::text), octet_length("valueText"), 0)"""
-_PREFIX = """substring("_id" FROM '^[^:]*:[^:]*')"""
+PREFIX = """substring("_id" FROM '^[^:]*:[^:]*')"""
 LIVE = '("expiresAt" IS NULL OR "expiresAt" > %(at)s)'
 _TIME = r"'^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$'"
 
@@ -66,8 +66,10 @@ class Reader:
         limit: int,
         *,
         reverse: bool = False,
+        searches: Sequence[str] = (),
         sure: str = "TRUE",
-        matching: Callable[[Document], bool] | None = None,
+        matches: Callable[[Document], bool] | None = None,
+        looked_at: Fields = Fields.KEY,
     ) -> DocumentPage:
         """Return a page of the rows that fulfil a condition, in the order of their ids.
 
@@ -77,36 +79,49 @@ class Reader:
             fields: How much of each is read.
             limit: The most rows.
             reverse: The opposite order.
-            sure: Whether a row is certainly wanted; for the others ``matching`` says.
-            matching: Whether a whole document is wanted.
+            searches: Conditions besides, each answered by an index alone; no row fulfils two of them.
+            sure: Whether a row is certainly wanted; ``matches`` says it of the others.
+            matches: Whether a document is wanted.
+            looked_at: How much of a document ``matches`` looks at.
         """
         order = f'ORDER BY "_id" {"DESC" if reverse else "ASC"}'
-        parameters = {**parameters, "limit": limit}
-        if fields is Fields.KEY and matching is None:
+        parameters = {**parameters, "limit": limit, "most": PAGE_BYTES}
+        if fields is Fields.KEY and matches is None:
             rows = self._session.ask(
                 f'SELECT "_id", "expiresAt" FROM {self._table} WHERE {where} {order} LIMIT %(limit)s', parameters
             )
-            if not rows:
-                return DocumentPage((), None)
-            ids, expiries = zip(*rows, strict=True)
-            bare = BareDocuments(ids, None if expiries.count(None) == len(expiries) else expiries)
-            return DocumentPage(bare, ids[-1] if len(rows) == limit else None)
-        read = fields if matching is None else Fields.ALL
+            return DocumentPage(_bare(rows), rows[-1][0] if len(rows) == limit else None)
+        read = fields if matches is None else max(fields, looked_at)
+        columns, size = COLUMNS[read], SIZE
+        if fields is Fields.KEY:
+            columns, size = UNLESS_SURE[read], f"CASE WHEN sure THEN 0 ELSE {SIZE} END"
+        found = f"SELECT *, {sure} AS sure FROM {self._table} WHERE {where}"
+        if searches:
+            some = [f"({found} AND {search} {order} LIMIT %(limit)s)" for search in searches]
+            found = f"SELECT * FROM ({' UNION ALL '.join(some)}) AS searched"
         rows = self._session.ask(
             f"""
-            SELECT {COLUMNS[read]}, sure, found FROM (
-                SELECT *, count(*) OVER () AS found, sum(size) OVER ({order} ROWS UNBOUNDED PRECEDING) AS total FROM (
-                    SELECT *, {SIZE} AS size, {sure} AS sure FROM {self._table} WHERE {where} {order} LIMIT %(limit)s
-                ) AS page
+            SELECT {columns}, sure, found FROM (
+                SELECT *, {size} AS size, count(*) OVER () AS found,
+                    sum({size}) OVER ({order} ROWS UNBOUNDED PRECEDING) AS total
+                FROM ({found} {order} LIMIT %(limit)s) AS page
             ) AS summed WHERE total <= %(most)s OR total = size {order}""",
-            {**parameters, "most": PAGE_BYTES},
+            parameters,
         )
-        documents, broken = split(rows, lambda row: row[0], lambda row: document_of(row, read))
-        if matching is not None:
-            unsure = {row[0] for row in rows if row[-2] is not True}
-            documents = [one for one in documents if one.id not in unsure or matching(one)]
         more = bool(rows) and (len(rows) == limit or len(rows) < rows[0][-1])
-        return DocumentPage(documents, rows[-1][0] if more else None, broken)
+        after = rows[-1][0] if more else None
+        unsure = {row[0] for row in rows if not row[-2]}
+        if fields is Fields.KEY and not unsure:
+            return DocumentPage(_bare([(row[0], row[3]) for row in rows]), after)
+
+        def look(row: Row) -> Document:
+            bare = fields is Fields.KEY and row[0] not in unsure
+            return Document(row[0], "", "", row[3]) if bare else document_of(row, read)
+
+        documents, broken = split(rows, lambda row: row[0], look)
+        if unsure and matches is not None:
+            documents = [one for one in documents if one.id not in unsure or matches(one)]
+        return DocumentPage(documents, after, broken)
 
     def count(self, range: IdRange, at: str) -> int:
         """See `Backend.count`."""
@@ -121,9 +136,9 @@ class Reader:
         rows = self._session.ask(
             f"""
             WITH RECURSIVE found (beginning) AS (
-                (SELECT {_PREFIX} FROM {self._table} WHERE "_id" >= %(start)s AND {live})
+                (SELECT {PREFIX} FROM {self._table} WHERE "_id" >= %(start)s AND {live})
                 UNION ALL
-                SELECT (SELECT {_PREFIX} FROM {self._table} WHERE "_id" >= found.beginning || ';' AND {live})
+                SELECT (SELECT {PREFIX} FROM {self._table} WHERE "_id" >= found.beginning || ';' AND {live})
                 FROM found WHERE beginning IS NOT NULL
             )
             SELECT beginning || ':' FROM found WHERE beginning IS NOT NULL""",
@@ -138,7 +153,7 @@ class Reader:
             SELECT min("_id"), count(*), sum({SIZE})::bigint, array_agg(DISTINCT "createdByAgent"),
                 array_agg(DISTINCT "updatedByAgent"), max("updatedAt") FILTER (WHERE "updatedAt" ~ {_TIME})
             FROM {self._table} WHERE {WITHIN} AND {LIVE} AND "revision" IS NOT NULL
-            GROUP BY {_PREFIX} ORDER BY 1""",
+            GROUP BY {PREFIX} ORDER BY 1""",
             {**range._asdict(), "at": at},
         )
         found = []
@@ -150,6 +165,14 @@ class Reader:
                 time = parse_time(updated_at or "0001-01-01T00:00:00.000000Z")
                 found.append(NamespaceStats(name.namespace, records, size, stated, time))
         return sorted(found)
+
+
+def _bare(rows: Sequence[Row]) -> Sequence[Document]:
+    """Return documents of ids and expiries."""
+    if not rows:
+        return ()
+    ids, expiries = zip(*rows, strict=True)
+    return BareDocuments(ids, None if expiries.count(None) == len(expiries) else expiries)
 
 
 WITHIN = '"_id" >= %(start)s AND "_id" < %(end)s'

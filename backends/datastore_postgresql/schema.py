@@ -47,8 +47,11 @@ def table_of(schema: str) -> str:
     return f'"{schema}"."{TABLE}"'
 
 
-def settle(session: Session, settings: Settings) -> None:
+def settle(session: Session, settings: Settings) -> dict[str, str]:
     """See that the store has the format of this version, and make its table if there is none.
+
+    Returns:
+        The comments of the table's indexes by their names, of those that are finished.
 
     Raises:
         ConfigurationError: If there is no table and none may be made, or it is another program's, or the server is too
@@ -58,14 +61,17 @@ def settle(session: Session, settings: Settings) -> None:
     Requests: 1; 2 more the first time.
     """
     where = f"the table {TABLE!r} in schema {settings.schema!r}"
-    there = False
+    there, indexes = False, dict[str, str]()
 
     def read() -> int | None:
-        nonlocal there
-        ((version, encoding, name, comment),) = session.ask(
+        nonlocal there, indexes
+        ((version, encoding, name, comment, declared),) = session.ask(
             """
             SELECT current_setting('server_version_num')::int, current_setting('server_encoding'), c.oid IS NOT NULL,
-                obj_description(c.oid, 'pg_class')
+                obj_description(c.oid, 'pg_class'),
+                (SELECT jsonb_object_agg(i.relname, obj_description(i.oid, 'pg_class'))
+                    FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid
+                    WHERE x.indrelid = c.oid AND x.indisvalid AND obj_description(i.oid, 'pg_class') IS NOT NULL)
             FROM (SELECT 1) AS one LEFT JOIN
                 (pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace AND n.nspname = %s)
                 ON c.relname = %s""",
@@ -77,7 +83,7 @@ def settle(session: Session, settings: Settings) -> None:
                 f"and the encoding is {encoding}",
                 backend=NAME,
             )
-        there = name
+        there, indexes = name, declared or {}
         found = _FORMAT.search(comment or "")
         return None if found is None else int(found[1])
 
@@ -87,6 +93,7 @@ def settle(session: Session, settings: Settings) -> None:
         session.ask(statement_to_make(settings.schema, settings.tenant))
 
     formats.settle(read, lambda: not there, write, where, NAME, earlier=settings.earlier_format)
+    return indexes
 
 
 def tenant_in(comment: str) -> str | None:

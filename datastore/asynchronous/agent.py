@@ -637,8 +637,10 @@ class AsyncAgentDataStore(Hidden, OfOneProcess):
             fields=fields,
         )
 
-    async def namespace_stats(self, prefix: str | None = None) -> list[NamespaceStats]:
-        return await reads_long(self, AgentDataStore.namespace_stats, prefix)
+    async def namespace_stats(
+        self, prefix: str | None = None, *, start: str | None = None, end: str | None = None
+    ) -> list[NamespaceStats]:
+        return await reads_long(self, AgentDataStore.namespace_stats, prefix, start=start, end=end)
 
     async def purge_expired(self) -> int:
         return await writes_long(self, AgentDataStore.purge_expired)

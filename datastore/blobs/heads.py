@@ -223,14 +223,13 @@ def find(scope: Scope, name: str) -> Found | None:
     return None if document is None else found_in(document)
 
 
-def find_all(scope: Scope, names: Sequence[str], *, expired: bool = False) -> dict[str, Found]:
-    """Return the heads of those of some names that have one; with ``expired`` also one that has expired.
+def find_all(scope: Scope, ids: Sequence[str], *, expired: bool = False) -> dict[str, Found]:
+    """Return those heads under some ids that there are; with ``expired`` also those that have expired.
 
     Requests: as `datastore.AgentDataStore.get_many`.
     """
-    ids = {scope.prefix + encode_key(head_key(name)): name for name in names}
-    documents = scope.core.read(list(ids), Fields.ALL, expired=expired)
-    return {ids[id]: found_in(document) for id, document in documents.items()}
+    documents = scope.core.read(ids, Fields.ALL, expired=expired)
+    return {id: found_in(document) for id, document in documents.items()}
 
 
 def found_in(document: Document) -> Found:

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
 from datastore.adapters.batching import batches
 from datastore.backend import Delete, Document, Fields, IdRange
-from datastore.blobs.heads import FORMAT, MARK, Found, data_prefix, find_all, part_key, place_of
-from datastore.errors import DamagedRecordError, PermissionDeniedError
+from datastore.blobs.heads import FORMAT, MARK, Found, data_prefix, find_all, head_key, part_key, place_of
+from datastore.documents import is_time, sound_of
+from datastore.errors import PermissionDeniedError
 from datastore.ids import after_namespace, area_range, decode_prefix, encode_key, home_of, key_range
 from datastore.reminders import Swept
 from datastore.scope import Scope
@@ -26,6 +28,8 @@ from datastore.times import format_time, parse_time
 
 _AT_ONCE = 100
 _AGAIN = 3_600.0  # seconds
+_BELIEVED = 10_000
+"""Parts that are removed because a mark says that there are so many: 2.6 GB."""
 
 
 class _Mark(NamedTuple):
@@ -84,7 +88,8 @@ def remove(scope: Scope, version: str, parts: int | None) -> None:
     Args:
         scope: The scope of the area.
         version: The version, which no head names.
-        parts: How many there are. Where that is not known they are listed, which a database may bill by their size.
+        parts: How many there are. Where that is not known, or they are so many that somebody may have written any
+            number there, they are listed, which a database may bill by their size.
 
     Raises:
         DataStoreError: If some could not be removed.
@@ -92,7 +97,7 @@ def remove(scope: Scope, version: str, parts: int | None) -> None:
     Requests: those of `datastore.AgentDataStore.delete_many` for each 100 parts.
     """
     core = scope.core
-    if parts is not None:
+    if parts is not None and 0 <= parts <= _BELIEVED:
         ids: Iterable[str] = (scope.prefix + encode_key(part_key(version, number)) for number in range(parts))
     else:
         ids = chain.from_iterable(core.all_ids(key_range(scope.prefix, data_prefix(version))))
@@ -167,20 +172,13 @@ def _mark(document: Document) -> _Mark | None:
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         return None
     name, version, parts, until = (value.get(one) for one in ("name", "version", "parts", "until"))
-    if not (isinstance(name, str) and isinstance(version, str) and isinstance(until, str)):
+    if not (isinstance(name, str) and isinstance(version, str) and isinstance(until, str) and is_time(until)):
         return None
     return _Mark(document.id, document.revision, name, version, parts if isinstance(parts, int) else None, until)
 
 
 def _heads(scope: Scope, marks: Sequence[_Mark]) -> dict[str, Found | None]:
     """Return the head of each name, also one that has expired, or ``None``. A name with a damaged head is left out."""
-    names = list(dict.fromkeys(mark.name for mark in marks))
-    try:
-        heads = find_all(scope, names, expired=True)
-        return {name: heads.get(name) for name in names}
-    except DamagedRecordError:
-        found = dict[str, Found | None]()
-        for name in names:
-            with suppress(DamagedRecordError):
-                found[name] = find_all(scope, [name], expired=True).get(name)
-        return found
+    names = {scope.prefix + encode_key(head_key(mark.name)): mark.name for mark in marks}
+    found, left = sound_of(names, partial(find_all, scope, expired=True))
+    return {names[id]: found.get(id) for id in left}

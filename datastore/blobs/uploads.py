@@ -322,6 +322,7 @@ class Upload(Bound):
             for start in range(0, len(all_of_it), PART):
                 some = bytes(all_of_it[start : start + PART])
                 puts.append(part(scope_of(self), self._version, self._sent, some, moment))
+                scope_of(self).stores(len(some))
                 self._sent += 1
         return puts
 

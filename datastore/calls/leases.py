@@ -18,14 +18,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
+from math import inf
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, cast
 
 from datastore.arguments import as_bool, as_number, as_seconds, check_name, is_a, shown
 from datastore.backend import Document, Fields, Put
 from datastore.calls.steps import Steps, follow
-from datastore.documents import damaged, is_time
+from datastore.documents import damaged, is_time, made_of, sound_of
 from datastore.errors import InvalidValueError, LeaseHeldError, ReentrantCallError, kind_of
 from datastore.fences import LEASE_LENGTH, NUMBER_LENGTH, Fence
 from datastore.ids import encode_key, system_prefix
@@ -138,7 +139,7 @@ class Lease(OfOneProcess, Generic[S]):
 
         Requests: 1.
         """
-        holding_of(self).renew()
+        scope_of(self._data_store).telling("lease_renew", self.name, holding_of(self).renew)
 
     def release(self) -> bool:
         """End it, so that others can take it at once. If the database does not answer, it ends by itself.
@@ -148,7 +149,7 @@ class Lease(OfOneProcess, Generic[S]):
 
         Requests: 1; 0 if it was over.
         """
-        return holding_of(self).release()
+        return scope_of(self._data_store).telling("lease_release", self.name, holding_of(self).release)
 
     def __enter__(self) -> Self:
         return self
@@ -354,14 +355,16 @@ def take_here(scope: Scope, asked: Asked, more: Mapping[str, str] = MappingProxy
 
 
 def are_held(scope: Scope, names: Iterable[str]) -> set[str]:
-    """Return which leases somebody holds.
+    """Return which leases nobody can take: those that somebody holds, and those whose record is damaged.
 
-    Requests: 1 for each batch.
+    Requests: 1 for each batch; 1 more for each that cannot be read.
     """
     ids = {record_of(scope, name).id: name for name in names}
     at = scope.core.clock()
-    found = scope.core.read(tuple(ids), Fields.VALUE)
-    return {ids[id] for id, document in found.items() if last_of(document).ends_at > at}
+    found, left = sound_of(ids, partial(scope.core.read, fields=Fields.VALUE))
+    ends = dict(made_of(found.values(), lambda document: (document.id, last_of(document).ends_at)))
+    free = {id for id in left if id not in found or ends.get(id, inf) <= at}
+    return {name for id, name in ids.items() if id not in free}
 
 
 def record_of(scope: Scope, name: str) -> LeaseRecord:

@@ -22,7 +22,7 @@ from datastore.arguments import as_int, check_text, is_a
 from datastore.backend import Document, Fields
 from datastore.calls.leases import asked, fence_of, last_of, put_for, record_of, take_here
 from datastore.errors import DataStoreError, InvalidValueError, LeaseHeldError, LeaseLostError
-from datastore.fences import TAKE_AGAIN
+from datastore.fences import lease_over
 from datastore.fencing import FencedCore
 from datastore.holding import Holding
 from datastore.scope import Bound, Moment, Scope, scope_of
@@ -173,10 +173,7 @@ def under(data_store: S, leases: Sequence[Claim]) -> S:
     core, found = scope.core, _holdings(scope, leases)
     for claim in leases:
         if (holding := found.get(claim)) is None:
-            raise LeaseLostError(
-                f"the lease {claim.name!r} is over: it was released, not renewed in time, or another holder has taken "
-                f"it. {TAKE_AGAIN}"
-            )
+            raise lease_over(claim.name, "it was released, not renewed in time, or another holder has taken it")
         core = FencedCore(core, holding)
     return type(data_store)(scope.through(core))  # type: ignore[call-arg]  # it is made of a scope
 

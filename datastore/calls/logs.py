@@ -23,6 +23,7 @@ from datastore.arguments import as_bool, as_int, check_name, shown
 from datastore.backend import Delete, Fields, IdRange, Put
 from datastore.calls.listings import most
 from datastore.core import Core
+from datastore.documents import damaged, skip
 from datastore.entries import MOST, Entry, Span, Stored, beginning_of, key_at
 from datastore.errors import ConflictError, DamagedRecordError, DataStoreError, InvalidValueError, QueryError, kind_of
 from datastore.fences import fences_after
@@ -172,13 +173,27 @@ def _list(scope: Scope, prefix: str | None) -> list[str]:
     range = key_range(scope.prefix, encode_name(prefix, "prefix") if prefix else None)
     while True:
         # Backward, because the last record of a log says whether there is an entry in it.
-        found = next(scope.core.scan(range, Fields.ALL, 1, _raise, reverse=True), None)
+        # One that is damaged is left out, with a warning; what comes before it says that its log is there.
+        found = next(scope.core.scan(range, Fields.ALL, 1, reverse=True), None)
         if found is None:
             return names[::-1]
-        stored = Stored.of(found, scope.prefix)
+        try:
+            stored = Stored.of(found, scope.prefix)
+            name = _name_in(stored)
+        except DamagedRecordError as error:
+            skip(error)
+            range = range._replace(end=found.id)
+            continue
         if not stored.is_mark:
-            names.append(decode_name(stored.beginning[:-1]))
+            names.append(name)
         range = range._replace(end=key_range(scope.prefix, stored.beginning).start)
+
+
+def _name_in(stored: Stored) -> str:
+    try:
+        return decode_name(stored.beginning[:-1])
+    except ValueError:
+        raise damaged(stored.document.id, "it is part of a log without a name") from None
 
 
 class Place(NamedTuple):

@@ -118,13 +118,18 @@ class NamespaceCalls(Bound):
         found = planned.choose(window)
         return [to_record(one if shape is None else one._replace(value=shape(one.value))) for one in found]
 
-    def namespace_stats(self, prefix: str | None = None) -> list[NamespaceStats]:
+    def namespace_stats(
+        self, prefix: str | None = None, *, start: str | None = None, end: str | None = None
+    ) -> list[NamespaceStats]:
         """Return how much each namespace holds. No access is counted.
 
-        It looks at every record, so it takes as long as that does; ``max_seconds`` is for each page.
+        It looks at every record of these namespaces, so it takes as long as that does; ``max_seconds`` is for each
+        page.
 
         Args:
             prefix: Only namespaces that begin with it.
+            start: Only namespaces from this one on. It need not exist.
+            end: Only namespaces before this one. It need not exist.
 
         Returns:
             For each namespace that holds a record, in the order of ids, a named tuple: ``namespace``, ``records``,
@@ -134,7 +139,7 @@ class NamespaceCalls(Bound):
         Requests: 1 per page of the database; SQLite 1, which hands over no values.
         """
         scope = scope_of(self)
-        core, range = scope.core, namespace_range(scope.encoded_user, prefix)
+        core, range = scope.core, namespace_range(scope.encoded_user, prefix, start, end)
         if core.backend.capabilities.supports("namespace_stats"):
             backend, now = core.backend, core.now()
             found = core.call("summing up namespaces", lambda: backend.namespace_stats(range, now))

@@ -11,7 +11,7 @@ from typing import Any
 
 from datastore.backend import BareDocuments, Document, Fields, Plan, Query
 from datastore.deadlines import check
-from datastore.documents import key_of, skip
+from datastore.documents import fields_of, key_of, skip
 from datastore.errors import DamagedRecordError, InvalidNameError
 from datastore.ids import IdRange, decode_keys, encode_key, key_range
 from datastore.places import Place
@@ -257,8 +257,8 @@ def compile_query(query: Query) -> Predicate:
     if meta is None:
         return (lambda document: True) if value is None else (lambda document: value(document.value))
     if value is None:
-        return lambda document: meta(_fields_of(document))
-    return lambda document: value(document.value) and meta(_fields_of(document))
+        return lambda document: meta(fields_of(document))
+    return lambda document: value(document.value) and meta(fields_of(document))
 
 
 def _compile_both(filter: Filter) -> Predicate:
@@ -267,7 +267,7 @@ def _compile_both(filter: Filter) -> Predicate:
             of_value = compile_filter(filter)
             return lambda document: of_value(document.value)
         of_record = compile_filter(Field((filter.path[0][1:], *filter.path[1:]), filter.condition))
-        return lambda document: of_record(_fields_of(document))
+        return lambda document: of_record(fields_of(document))
     if isinstance(filter, Not):
         inner = _compile_both(filter.clause)
         return lambda document: not inner(document)
@@ -294,7 +294,7 @@ def place_of(sort: Sort) -> Callable[[Document], Place]:
     ]
 
     def place(document: Document) -> Place:
-        record = _fields_of(document)
+        record = fields_of(document)
         parts = (key(record if about_record else document.value)[0] for about_record, key in keys)
         return (*parts, document.id)
 
@@ -357,22 +357,6 @@ def _known_ids(scope: Scope, query: Query) -> Plan | None:
             ids.append(scope.prefix + encode_key(key))
     residual = replace(query, meta=conjunction(others))
     return Plan(Query(meta=conjunction(asked)), residual, {"ids": sorted(ids)})
-
-
-def _fields_of(document: Document) -> dict[str, Any]:
-    return {
-        "key": key_of(document.id),
-        "metadata": document.metadata or {},
-        "createdByAgent": document.created_by_agent,
-        "updatedByAgent": document.updated_by_agent,
-        "lastAccessedByAgent": document.last_accessed_by_agent,
-        "accessCount": document.access_count,
-        "createdAt": document.created_at,
-        "updatedAt": document.updated_at,
-        "lastAccessedAt": document.last_accessed_at,
-        "revision": document.revision,
-        "expiresAt": document.expires_at,
-    }
 
 
 def _shown(query: Query) -> dict[str, Any]:

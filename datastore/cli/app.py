@@ -11,7 +11,20 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from datastore.cli import conforming, doctor, looking, mending, moving, querying, removing, runs, serving, tokens, tools
+from datastore.cli import (
+    conforming,
+    doctor,
+    looking,
+    mending,
+    moving,
+    querying,
+    removing,
+    runs,
+    serving,
+    tokens,
+    tools,
+    viewing,
+)
 from datastore.cli import demo as demonstration
 from datastore.cli.files import find, project_name
 from datastore.cli.meter import Meter
@@ -110,5 +123,5 @@ def _conclusion(report: demonstration.Report, persistent: bool, where: str) -> l
     return [*lines, f"{where} keeps nothing beyond this run; leave out --url to use a file."]
 
 
-for group in (looking, querying, mending, removing, runs, serving, tokens, tools, moving, doctor, conforming):
+for group in (looking, querying, mending, removing, runs, serving, viewing, tokens, tools, moving, doctor, conforming):
     group.register(app)

@@ -32,6 +32,7 @@ from datastore.documents import skip
 from datastore.ids import decode_id, encode_id, is_id
 from datastore.moving.pages import pages, total
 from datastore.store import DataStore
+from datastore.typed import record_json
 from datastore.values import encode
 
 if TYPE_CHECKING:
@@ -216,12 +217,6 @@ def _holdings(store: DataStore, user: str | None, namespace: str | None) -> dict
             done += page.scanned
             on_progress(done, expected)
     return holdings
-
-
-def record_json(record: Record) -> str:
-    """Return a record as JSON on one line, with integers of any size."""
-    fields: dict[str, Any] = record.model_dump(mode="json", exclude={"value"})
-    return f'{json_text.dumps(fields, ensure_ascii=False)[:-1]}, "value": {encode(record.value).strip()}}}'
 
 
 def _show(record: Record) -> None:

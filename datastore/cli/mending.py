@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from json import JSONDecodeError
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -21,8 +20,7 @@ from datastore.cli.running import (
     print_json,
 )
 from datastore.cli.show import number, printable
-from datastore.errors import InvalidValueError
-from datastore.values import article, decode
+from datastore.typed import parse_json, parse_object
 
 
 def set(
@@ -101,22 +99,3 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     for command in (set, rm):
         app.command()(command)
-
-
-def parse_json(name: str, text: str, remedy: str = "") -> Any:
-    """Return the value of JSON text, which may hold integers of any size."""
-    try:
-        return decode(" " + text)
-    except JSONDecodeError as error:  # its position counts the space
-        said: Exception = JSONDecodeError(error.msg, text, error.pos - 1)
-    except (ValueError, RecursionError) as error:
-        said = error
-    raise InvalidValueError(f"{name} is not JSON ({said}){remedy}") from None
-
-
-def parse_object(name: str, text: str) -> dict[str, Any]:
-    """Return the object of JSON text."""
-    found = parse_json(name, text)
-    if not isinstance(found, dict):
-        raise InvalidValueError(f"{name} is {article(found)}; it must be a JSON object, such as '{{\"a\": 1}}'")
-    return found

@@ -7,8 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from datastore.agent import AgentDataStore
-from datastore.cli.looking import LOOKER, record_json
-from datastore.cli.mending import parse_object
+from datastore.cli.looking import LOOKER
 from datastore.cli.running import (
     JsonOption,
     NamespaceOption,
@@ -21,6 +20,7 @@ from datastore.cli.running import (
     warn,
 )
 from datastore.cli.show import printable
+from datastore.typed import parse_object, record_json
 from datastore.values import encode
 
 _PAGE = 500

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from datastore.cli.importing import imported
 from datastore.cli.running import UrlOption, fail, in_one_line, resolve
 from datastore.cli.show import printable
 from datastore.connecting import connect
@@ -44,6 +45,12 @@ def serve(
     token_seconds: Annotated[
         float, typer.Option(metavar="SECONDS", help="How long a token that another process revokes can still be used.")
     ] = 1.0,
+    embedder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:NAME", help="The datastore.Embedder that makes vectors of texts for their memory."
+        ),
+    ] = None,
     mcp: Annotated[bool, typer.Option("--mcp", help="Serve the calls as tools for MCP clients, too, at /mcp.")] = False,
     audit: Annotated[
         bool, typer.Option("--audit", help="Log each call as a line of JSON on standard error; never a value.")
@@ -63,15 +70,11 @@ def serve(
         fail(_INSTALL)
     with in_one_line():
         if audit:
-            handler = logging.StreamHandler(sys.stderr)
-            handler.setFormatter(logging.Formatter("%(message)s"))
-            log = logging.getLogger("datastore.audit")
-            log.addHandler(handler)
-            log.setLevel(logging.INFO)
-            log.propagate = False
+            log_calls()
         if port is None and uds is None:
             uds = _SOCKET
-        with connect(resolve(url or url_option), on_call=log_call if audit else None) as store:
+        made = None if embedder is None else imported(embedder, "--embedder")
+        with connect(resolve(url or url_option), on_call=log_call if audit else None, embedder=made) as store:
             server.serve(
                 store,
                 uds=uds,
@@ -91,3 +94,13 @@ def serve(
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(serve)
+
+
+def log_calls() -> None:
+    """Write what `datastore.audit` logs to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log = logging.getLogger("datastore.audit")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from datastore.arguments import as_int, as_number, as_text, check_name, elements, is_a
-from datastore.errors import InvalidNameError, InvalidValueError
+from datastore.arguments import as_int, as_number, check_name, elements, is_a
+from datastore.errors import InvalidValueError
 from datastore.runs import keys
 from datastore.runs.entries import (
     BRANCHED,
@@ -95,13 +95,6 @@ def check_state(state: Any) -> Changes:
     return dict(state)
 
 
-def _is_child(child: Any) -> bool:
-    try:
-        return is_a(child, str) and keys.check_run(keys.run_of(as_text(child))) == child
-    except (InvalidNameError, ValueError):
-        return False
-
-
 def _within(least: int, most: int) -> Callable[[Any], bool]:
     return lambda value: (number := as_int(value)) is not None and least <= number <= most
 
@@ -115,7 +108,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "attempts": _within(2, MOST_RETRIES + 1),
     "error": lambda value: is_a(value, str) and len(value) <= _LONGEST_ERROR,
     "children": _within(1, MOST_BRANCHES),
-    "child": _is_child,
+    "child": keys.is_run,
     "at": _within(0, keys.MOST - 1),
 }
 """What the fields of entries must be."""

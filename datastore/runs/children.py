@@ -8,7 +8,7 @@ from typing import Any
 from datastore.backend import Write
 from datastore.errors import InvalidValueError, KeyExistsError
 from datastore.runs import keys
-from datastore.runs.entries import RUNNING, START, Ancestor, Lineage
+from datastore.runs.entries import RUNNING, START, Ancestor, Lineage, number_in
 from datastore.runs.journal import Journal, beginning
 
 AT_ONCE = 200
@@ -102,7 +102,7 @@ def first_kept(journal: Journal, at: int, also: str | None = None) -> int:
     found = journal.table.read([also, *pruned])
     if also not in found:
         raise InvalidValueError(f"at is {at}; the run has no such entry, or it was pruned")
-    first = max((int(found[key].value) for key in pruned if key in found), default=0)
+    first = max((number_in(found[key]) for key in pruned if key in found), default=0)
     if first > at:
         raise InvalidValueError(f"at is {at}; what comes before entry {first} was pruned")
     return first

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from datastore.backend import Document
-from datastore.runs.keys import key_of, number_of, run_of
+from datastore.documents import damaged, is_time
+from datastore.runs.keys import MOST, is_event, is_run, number_of, run_of
 from datastore.times import parse_time
 from datastore.values import size_of
 
@@ -127,9 +129,104 @@ class HistoryEntry(NamedTuple):
     """The name of the class of the error, for what failed."""
 
 
+# Another program may have changed what is stored. Whatever is read is looked at once, here: so one record that is
+# damaged is an error that names it, and nothing else is.
+
+
+def sound(document: Document, fields: Mapping[str, Callable[[Any], bool]], *needed: str) -> dict[str, Any]:
+    """Return the value of a record of a run.
+
+    Args:
+        document: The record.
+        fields: What is to hold for its fields, if they are there; of others nothing is known.
+        needed: The fields that it must have.
+
+    Raises:
+        DamagedRecordError: If it is another one.
+    """
+    value: Any = document.value
+    if (
+        type(value) is dict
+        and all(name in value for name in needed)
+        and all(name not in fields or fields[name](field) for name, field in value.items())
+    ):
+        return value
+    raise damaged(document.id, "it is not part of a run")
+
+
+def number_in(document: Document) -> int:
+    """Return the number of an entry that a record holds.
+
+    Raises:
+        DamagedRecordError: If it holds something else.
+    """
+    if is_number(document.value):
+        return int(document.value)
+    raise damaged(document.id, "it is not part of a run")
+
+
+def is_text(value: object) -> bool:
+    """Return whether a field holds text."""
+    return type(value) is str
+
+
+def is_number(value: object) -> bool:
+    """Return whether a field holds the number of an entry, or one as small."""
+    return type(value) is int and 0 <= value < MOST
+
+
+def is_status(value: object) -> bool:
+    """Return whether a field holds what a run does."""
+    return type(value) is str and value in STATUSES
+
+
+def _is_duration(value: object) -> bool:
+    return type(value) in (int, float)
+
+
+def _is_state(value: Any) -> bool:
+    if type(value) is not dict:
+        return False
+    removed = value.get("removed", [])
+    return type(value.get("set", {})) is dict and type(removed) is list and all(map(is_text, removed))
+
+
+def _are_ancestors(value: Any) -> bool:
+    return type(value) is list and all(
+        type(one) is list
+        and len(one) == len(Ancestor._fields)
+        and is_run(one[0])
+        and is_number(one[1])
+        and (one[2] is None or is_number(one[2]))
+        for one in value
+    )
+
+
+_FIELDS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("kind", "name", "error"), is_text),
+    **dict.fromkeys(("attempts", "children", "at", "checkpoint"), is_number),
+    **dict.fromkeys(("seconds", "ttl"), _is_duration),
+    "status": is_status,
+    "until": is_time,
+    "child": is_run,
+    "state": _is_state,
+    "ancestors": _are_ancestors,
+}
+_NEEDED = {WAIT: ("name",), BRANCHED: ("children",), FORKED: ("child", "at"), END: ("status",)}
+
+
 def entry_of(document: Document) -> Entry:
-    """Return the entry in a record."""
-    return Entry(number_of(key_of(document.id)), document.value)
+    """Return the entry in a record.
+
+    Raises:
+        DamagedRecordError: If it holds none.
+    """
+    value = sound(document, _FIELDS, "kind")
+    if needed := _NEEDED.get(value["kind"]):
+        sound(document, _FIELDS, *needed)
+    if value["kind"] == WAIT and not is_event(value["name"]):
+        raise damaged(document.id, "it is not part of a run")
+    return Entry(number_of(document.id), value)
 
 
 def told(document: Document) -> HistoryEntry:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Self
 
 from datastore.backend import Document, Fields, Put, Write
-from datastore.errors import KeyExistsError, NoSuchRunError, RunOverError
+from datastore.documents import damaged, is_time, made_of
+from datastore.errors import ConflictError, InvalidValueError, KeyExistsError, NoSuchRunError, RunOverError
 from datastore.retry import Backoff
 from datastore.runs import keys
 from datastore.runs.entries import (
@@ -20,12 +21,16 @@ from datastore.runs.entries import (
     Lineage,
     RunInfo,
     entry_of,
+    is_number,
+    is_status,
+    is_text,
+    sound,
 )
 from datastore.runs.replaying import over
 from datastore.runs.table import Table
 from datastore.times import expiry, parse_time
 
-_FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds; whoever wrote first is done after one round trip
+FIRST_DELAY, LONGEST_DELAY = 0.001, 0.1  # seconds; whoever wrote first is done after one round trip
 
 
 class Head(NamedTuple):
@@ -37,8 +42,15 @@ class Head(NamedTuple):
 
     @classmethod
     def of(cls, document: Document) -> Self:
-        """Return the head in a record."""
-        return cls(document.value, document.revision, document.created_at)
+        """Return the head in a record.
+
+        Raises:
+            DamagedRecordError: If it holds none.
+        """
+        value = sound(document, _FIELDS, "status", "entry", "at")
+        if not is_time(document.created_at):
+            raise damaged(document.id, "createdAt is no time")
+        return cls(value, document.revision, document.created_at)
 
     @property
     def status(self) -> str:
@@ -61,6 +73,28 @@ class Head(NamedTuple):
         """When it stops waiting."""
         waiting = self.value.get("waiting")
         return None if waiting is None else waiting.get("until")
+
+
+def _is_wait(value: Any) -> bool:
+    """Return whether a head may say this of what the run waits for."""
+    if value is None:
+        return True
+    return (
+        type(value) is dict
+        and keys.is_event(value.get("for"))
+        and (value.get("until") is None or is_time(value["until"]))
+    )
+
+
+_FIELDS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("entry", "checkpoint"), is_number),
+    **dict.fromkeys(("error", "expired"), is_text),
+    "status": is_status,
+    "at": is_time,
+    "hint": lambda value: value is None or is_text(value),
+    "parent": keys.is_run,
+    "waiting": _is_wait,
+}
 
 
 class Journal(Lineage):
@@ -150,7 +184,7 @@ class Journal(Lineage):
 
         Requests: 1, if nobody else writes the head; without ``others`` never more than 2 for each attempt.
         """
-        backoff = Backoff(self.table.scope.core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
+        backoff = Backoff(self.table.scope.core.max_seconds, FIRST_DELAY, LONGEST_DELAY)
         while True:
             put = self.put_head(head, value)
             done, *_ = self.table.write([put, *others])
@@ -159,7 +193,8 @@ class Journal(Lineage):
             head, others = self.head(), ()
             if head is not None and head.entry >= value["entry"]:
                 return head
-            backoff.wait()
+            if not backoff.wait():
+                raise contended(self.table)
 
     def listed(self, status: str) -> Put:
         """Return the write that lets lists of a status look for the run; it comes before the head, or with it."""
@@ -193,14 +228,15 @@ class Journal(Lineage):
 
         Requests: 2 for each attempt.
         """
-        backoff = Backoff(self.table.scope.core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
+        backoff = Backoff(self.table.scope.core.max_seconds, FIRST_DELAY, LONGEST_DELAY)
         while True:
             last = self.last()
             if (last.kind == END) is not over:
                 raise run_over(last, self.table) if last.kind == END else not_over(self.table)
             if self.table.write_one(self.put(last.number + 1, value)):
                 return last.number + 1
-            backoff.wait()
+            if not backoff.wait():
+                raise contended(self.table)
 
     def end(self, head: Head | None, number: int, status: str, ttl: float | None, error: str | None = None) -> None:
         """Write what follows from the last entry: head, end and expiry, and the hint for a parent that waits.
@@ -233,7 +269,7 @@ def open_journal(table: Table, run: str) -> Journal:
     start = table.read_one(keys.entry(run, 0))
     if start is None:
         raise no_such_run(table)
-    return Journal(table, run, start.value)
+    return Journal(table, run, entry_of(start).value)
 
 
 def begin(table: Table, run: str, start: dict[str, Any], hold: float) -> tuple[Journal, Head]:
@@ -279,6 +315,18 @@ def head_of(document: Document | None) -> Head | None:
     return None if document is None else Head.of(document)
 
 
+def heads_of(table: Table, runs: Iterable[str]) -> dict[str, Head | None]:
+    """Return the head of each run, or ``None`` if there is none. One that is damaged is left out with a warning.
+
+    Requests: 1 for each batch; 1 more for each head that cannot be read.
+    """
+    found = table.read_sound({keys.head(run): run for run in runs})
+    heads: dict[str, Head | None] = {run: None for run, document in found.items() if document is None}
+    there = (document for document in found.values() if document is not None)
+    heads.update(made_of(there, lambda document: (keys.run_in(document.id), Head.of(document))))
+    return heads
+
+
 def hint_in(head: Head | None) -> str | None:
     """Return the key of the hint that leads to a run because of its lease or of a deadline."""
     return None if head is None else head.value.get("hint")
@@ -311,6 +359,13 @@ def run_over(last: Entry, table: Table) -> RunOverError:
     return over(str(last.value.get("status", DONE))).during("going on with a run", table.scope.core.backend.name)
 
 
+def contended(table: Table) -> ConflictError:
+    """Return the error for a run that others have changed at each attempt."""
+    return ConflictError("others change the run at each attempt; try again").during(
+        "keeping a run", table.scope.core.backend.name
+    )
+
+
 def not_over(table: Table) -> RunOverError:
     """Return the error for a run that is to be retried and is not over."""
     return RunOverError("the run is not over; only one that failed or was cancelled is retried").during(
@@ -330,7 +385,18 @@ def is_due(hint: keys.Hint, head: Head, now: str) -> bool:
 def results(table: Table, runs: Iterable[str], heads: dict[str, Head]) -> dict[str, Entry]:
     """Return the last entries of runs that are over.
 
+    Raises:
+        InvalidValueError: If one was removed meanwhile.
+
     Requests: 1 for each batch.
     """
     places = {keys.entry(run, heads[run].entry): run for run in runs if heads[run].status in OVER}
-    return {places[key]: entry_of(document) for key, document in table.read(places).items()}
+    found = {places[key]: entry_of(document) for key, document in table.read(places).items()}
+    if gone := [run for run in places.values() if run not in found]:
+        raise no_child(gone[0])
+    return found
+
+
+def no_child(run: str) -> InvalidValueError:
+    """Return the error for a run that is to be joined and is not there."""
+    return InvalidValueError(f"children holds {keys.run_of(run)!r}, and there is no such run")

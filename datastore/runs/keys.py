@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from datastore.arguments import as_number, as_seconds, as_text, check_name, is_a, shown
+from datastore.documents import NO_KEY, damaged, is_time
 from datastore.errors import InvalidNameError, InvalidValueError, kind_of
 from datastore.ids import decode_key, decode_name, encode_name, split_id
 
@@ -93,9 +94,43 @@ def seconds(time: float | timedelta, parameter: str) -> float:
     return float(number)
 
 
+def is_run(value: object) -> bool:
+    """Return whether something is the id of a run, or another name, as it is in keys."""
+    try:
+        return is_a(value, str) and check_run(run_of(as_text(value))) == value
+    except (InvalidNameError, ValueError):
+        return False
+
+
+def is_event(value: object) -> bool:
+    """Return whether something names what a run waits for, as hints do."""
+    return type(value) is str and value[:1] in (ANSWER, CHILD) and is_run(value[1:])
+
+
 def key_of(id: str) -> str:
-    """Return the key in the id of a record of an area."""
-    return decode_key(split_id(id)[1])
+    """Return the key in the id of a record of an area.
+
+    Raises:
+        DamagedRecordError: If no key has this id.
+    """
+    try:
+        return decode_key(split_id(id)[1])
+    except ValueError:
+        raise damaged(id, NO_KEY) from None
+
+
+def run_in(id: str) -> str:
+    """Return the run, as in keys, that the key of a record ends with.
+
+    Args:
+        id: The record's id.
+
+    Raises:
+        DamagedRecordError: If it ends with none.
+    """
+    if is_run(run := key_of(id).rpartition("/")[2]):
+        return run
+    raise damaged(id, "it does not lead to a run")
 
 
 def head(run: str) -> str:
@@ -123,9 +158,19 @@ def entries(run: str, after: int, last: int | None = None) -> KeyRange:
     return KeyRange(entry(run, after + 1), f"j/{run}{_AFTER}" if last is None else entry(run, last + 1))
 
 
-def number_of(key: str) -> int:
-    """Return the number of an entry."""
-    return int(key[-_NUMBER:])
+def number_of(id: str) -> int:
+    """Return the number of an entry.
+
+    Args:
+        id: That of its record.
+
+    Raises:
+        DamagedRecordError: If it is not the key of an entry.
+    """
+    digits = key_of(id)[-_NUMBER:]
+    if digits.isdecimal() and digits.isascii():
+        return int(digits)
+    raise damaged(id, "it is not an entry of a run")
 
 
 def answer(run: str, name: str) -> str:
@@ -148,10 +193,21 @@ def hints(until: str) -> KeyRange:
     return KeyRange("w/", f"w/{until}{_AFTER}")
 
 
-def hint_of(key: str) -> Hint:
-    """Return what the key of a hint says."""
-    _, time, run, *event = key.split("/")
-    return Hint(time, run, event[0] if event else None)
+def hint_of(id: str) -> Hint:
+    """Return what the key of a hint says.
+
+    Args:
+        id: That of its record.
+
+    Raises:
+        DamagedRecordError: If it is not the key of a hint.
+    """
+    match key_of(id).split("/"):
+        case [_, time, run] if is_time(time) and is_run(run):
+            return Hint(time, run, None)
+        case [_, time, run, event] if is_time(time) and is_run(run) and is_event(event):
+            return Hint(time, run, event)
+    raise damaged(id, "it does not lead to a run")
 
 
 def listed(status: str, run: str) -> str:

@@ -10,10 +10,11 @@ from datastore.arguments import as_int, as_text, is_a, shown
 from datastore.backend import Fields
 from datastore.calls.leases import are_held
 from datastore.calls.listings import most
+from datastore.documents import made_of, skip
 from datastore.errors import DataStoreError, InvalidValueError, PermissionDeniedError, kind_of
 from datastore.runs import keys
 from datastore.runs.entries import RUNNING, STATUSES, HistoryEntry, RunInfo, told
-from datastore.runs.journal import Head, Journal, head_of, info_of, is_due
+from datastore.runs.journal import Head, Journal, heads_of, info_of, is_due
 from datastore.runs.table import Table
 
 T = TypeVar("T")
@@ -47,7 +48,8 @@ def list_runs(table: Table, status: str | None, limit: int | None) -> Iterator[R
     if status is not None and wanted not in STATUSES:
         raise InvalidValueError(f"status is {shown(status)}; it must be one of {', '.join(map(repr, STATUSES))}")
     if wanted is None:
-        return (info_of(keys.key_of(one.id)[2:], Head.of(one)) for one in table.scan(keys.heads(), limit=limit))
+        found = table.scan(keys.heads(), at_once=limit, on_damaged=skip)
+        return islice(made_of(found, lambda one: info_of(keys.run_in(one.id), Head.of(one))), limit)
     return _of_status(table, wanted, limit)
 
 
@@ -55,17 +57,12 @@ def _of_status(table: Table, status: str, limit: int | None) -> Iterator[RunInfo
     """Yield the runs of a status. Whoever changes it lists the run first, and takes it off the other list last."""
     old, left = table.now(-GRACE), limit
     at_once = _AT_ONCE if limit is None else min(limit, _AT_ONCE)
-    for some in _batches(table.scan(keys.all_listed(status), at_once=limit), at_once):
-        runs = {(key := keys.key_of(one.id)): key.rpartition("/")[2] for one in some}
-        heads = table.read(keys.head(run) for run in runs.values())
-        found, stale = list[RunInfo](), list[str]()
-        for one, (key, run) in zip(some, runs.items(), strict=True):
-            document = heads.get(keys.head(run))
-            if document is not None and document.value["status"] == status:
-                found.append(info_of(run, Head.of(document)))
-            elif str(one.value) < old:
-                stale.append(key)
-        if stale:
+    listed = table.scan(keys.all_listed(status), at_once=limit, on_damaged=skip)
+    for some in _batches(made_of(listed, lambda one: (keys.run_in(one.id), str(one.value))), at_once):
+        heads = heads_of(table, (run for run, _ in some))
+        found = [info_of(run, head) for run, head in heads.items() if head is not None and head.status == status]
+        gone = {run for run, head in heads.items() if head is None or head.status != status}
+        if stale := [keys.listed(status, run) for run, since in some if run in gone and since < old]:
             _forget(table, stale)
         yield from found[:left]
         if left is not None:
@@ -81,17 +78,17 @@ def due(table: Table, limit: int | None) -> list[str]:
     found = dict[str, None]()
     stale: list[str] = []
     for some in _batches(_hints(table, now)):
-        found_heads = table.read(dict.fromkeys(keys.head(hint.run) for hint in some))
-        heads = {hint.run: head_of(found_heads.get(keys.head(hint.run))) for hint in some}
+        heads = heads_of(table, dict.fromkeys(hint.run for hint in some))
         waiting = {hint.run for hint in some if (head := heads.get(hint.run)) is not None and is_due(hint, head, now)}
         running = [run for run in waiting if heads[run].status == RUNNING]  # type: ignore[union-attr]  # they have heads
         held = are_held(table.scope, running) if running else set()
         for hint in some:
-            head = heads.get(hint.run)
             if hint.run in waiting and hint.run not in held:
                 found[hint.run] = None
-            elif hint.time < old and (head is None or not is_due(hint, head, now)):
-                stale.append(keys.hint(*hint))
+            elif hint.time < old and hint.run in heads:  # a head that is damaged may be mended
+                head = heads[hint.run]
+                if head is None or not is_due(hint, head, now):
+                    stale.append(keys.hint(*hint))
         if limit is not None and len(found) >= limit:
             break
     if stale:
@@ -100,7 +97,8 @@ def due(table: Table, limit: int | None) -> list[str]:
 
 
 def _hints(table: Table, now: str) -> Iterator[keys.Hint]:
-    return (keys.hint_of(keys.key_of(one.id)) for one in table.scan(keys.hints(now), Fields.KEY))
+    found = table.scan(keys.hints(now), Fields.KEY, on_damaged=skip)
+    return made_of(found, lambda one: keys.hint_of(one.id))
 
 
 def _batches(records: Iterable[T], size: int = _AT_ONCE) -> Iterator[Sequence[T]]:

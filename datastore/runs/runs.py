@@ -11,13 +11,17 @@ from datastore.arguments import as_bool, as_int, shown
 from datastore.calls.leases import asked, take
 from datastore.errors import InvalidValueError
 from datastore.ids import new_key
+from datastore.retry import Backoff
 from datastore.runs import keys
 from datastore.runs.children import fork_outside
 from datastore.runs.entries import CANCELLED, DONE, END, RESUMED, RETRIED, RUNNING, HistoryEntry, RunInfo
 from datastore.runs.journal import (
+    FIRST_DELAY,
+    LONGEST_DELAY,
     Journal,
     begin,
     checkpoint_in,
+    contended,
     head_of,
     info_of,
     kept,
@@ -374,6 +378,7 @@ def begun(table: Table, run: str, start: dict[str, Any], hold: float) -> Writer:
 def taken_over(journal: Journal, hold: float) -> Writer:
     """Write that this worker has the run: from then on the next entry of any other fails."""
     table = journal.table
+    backoff = Backoff(table.scope.core.max_seconds, FIRST_DELAY, LONGEST_DELAY)
     while True:
         last = journal.last()
         head = journal.head()
@@ -387,6 +392,8 @@ def taken_over(journal: Journal, hold: float) -> Writer:
         is_next, *_ = table.write([entry, hint, journal.listed(RUNNING)])
         if is_next:
             break
+        if not backoff.wait():
+            raise contended(table)
     checkpoint = max(checkpoint_in(head), journal.checkpoint)
     value = {"status": RUNNING, "entry": last.number + 1, "at": hint.at, "hint": hint.key}
     settled = journal.settle(head, {**value, **kept(journal, checkpoint)})

@@ -35,6 +35,7 @@ from datastore.runs.entries import (
     Entry,
     HistoryEntry,
     RunInfo,
+    entry_of,
 )
 from datastore.runs.journal import Journal, head_of, open_journal, results
 from datastore.runs.looking import history, list_runs
@@ -214,7 +215,7 @@ def read(scope: Scope, id: str, fence: int, handle: str, after: int) -> list[Ent
     seen = None if holding is None else _seen.get(holding)
     journal = open_journal(_table(scope), claim.name) if seen is None else _journal(scope, claim, seen)
     found = journal.documents(place, limit=MOST_TOGETHER)
-    return list(_together(Entry(keys.number_of(keys.key_of(one.id)), one.value) for one in found))
+    return list(_together(map(entry_of, found)))
 
 
 def ends(scope: Scope, children: list[str]) -> list[Entry]:
@@ -327,8 +328,9 @@ def _last_asked_for(writer: Writer) -> Entry | None:
         while before > 1:
             found = writer.journal.documents(0, before, limit=_BACK, reverse=True)
             for document in islice(found, _BACK):
-                before = keys.number_of(keys.key_of(document.id))
-                yield Entry(before, document.value)
+                entry = entry_of(document)
+                before = entry.number
+                yield entry
             else:
                 if before == writer.number + 1:
                     return

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, NoReturn
 
 from datastore.backend import Delete, Document, Fields, Put, Write
+from datastore.documents import sound_of
 from datastore.errors import DamagedRecordError
 from datastore.ids import encode_key, key_range
 from datastore.runs.keys import KeyRange
@@ -33,6 +35,20 @@ class Table:
         ids = {self.scope.prefix + encode_key(key): key for key in keys}
         return {ids[id]: document for id, document in self.scope.core.read(tuple(ids), Fields.VALUE).items()}
 
+    def read_sound(self, names: Mapping[str, str]) -> dict[str, Document | None]:
+        """Return the records under some keys by their names, ``None`` for each that there is not.
+
+        Those that cannot be read are left out with a warning, so that one does not stop what is done for all.
+
+        Args:
+            names: A name for each key.
+
+        Requests: 1 for each batch; 1 more for each that cannot be read.
+        """
+        ids = {self.scope.prefix + encode_key(key): name for key, name in names.items()}
+        found, left = sound_of(ids, partial(self.scope.core.read, fields=Fields.VALUE))
+        return {ids[id]: found.get(id) for id in left}
+
     def read_one(self, key: str) -> Document | None:
         """Return the record under a key.
 
@@ -48,6 +64,7 @@ class Table:
         limit: int | None = None,
         at_once: int | None = None,
         reverse: bool = False,
+        on_damaged: Callable[[DamagedRecordError], None] | None = None,
     ) -> Iterator[Document]:
         """Yield the records of a range in order.
 
@@ -57,12 +74,14 @@ class Table:
             limit: The most records to yield.
             at_once: How many are likely to be needed: as many are read at first.
             reverse: Whether to yield them in the opposite order.
+            on_damaged: Called for each record that cannot be read; ``None`` to raise that it cannot.
 
         Requests: 1 per page.
         """
         span = key_range(self.scope.prefix, None, keys.start, keys.end)
         left = sys.maxsize if limit is None else limit
-        for documents in self.scope.core.pages(span, fields, None, limit or at_once, _refuse, reverse=reverse):
+        at_once, on_damaged = limit or at_once, on_damaged or _refuse
+        for documents in self.scope.core.pages(span, fields, None, at_once, on_damaged, reverse=reverse):
             yield from documents[:left]
             left -= len(documents)
             if left <= 0:

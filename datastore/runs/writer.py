@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from datastore.backend import Write
-from datastore.errors import DataStoreError, InvalidValueError, LeaseLostError
+from datastore.errors import DataStoreError, LeaseLostError
 from datastore.runs import keys
 from datastore.runs.children import AT_ONCE, begin_branches, begin_fork, branch_of, first_kept
 from datastore.runs.entries import (
@@ -30,8 +30,10 @@ from datastore.runs.entries import (
     Entry,
     HistoryEntry,
     Lineage,
+    is_text,
+    sound,
 )
-from datastore.runs.journal import Head, Journal, checkpoint_in, head_of, hint_in, kept, results, run_over
+from datastore.runs.journal import Head, Journal, checkpoint_in, head_of, hint_in, kept, no_child, results, run_over
 from datastore.runs.looking import history
 from datastore.runs.state import Changes
 from datastore.times import expiry
@@ -206,9 +208,10 @@ class Writer(Writing):
         if answer is None:
             self._forget()
             return Entry(self.number, {"kind": WAIT, "name": keys.ANSWER + encoded})
-        if "timeout" in answer.value:
+        said = sound(answer, _ANSWER)
+        if "timeout" in said:
             return self._go_on({"kind": TIMEOUT, "name": name}, changes)
-        payload, hint = answer.value["payload"], answer.value["hint"]
+        payload, hint = (sound(answer, _ANSWER, one)[one] for one in ("payload", "hint"))
         return self._go_on({"kind": ANSWERED, "name": name, "payload": payload}, changes, hint)
 
     def join(self, children: Sequence[str], is_new: bool, changes: Changes) -> dict[str, Entry] | None:
@@ -233,7 +236,7 @@ class Writer(Writing):
         for child in children:
             head = head_of(found.get(keys.head(child)))
             if head is None:
-                raise InvalidValueError(f"children holds {keys.run_of(child)!r}, and there is no such run")
+                raise no_child(child)
             heads[child] = head
         return heads
 
@@ -298,6 +301,9 @@ class Writer(Writing):
         """
         self.journal.forget(self._former, self._head, *keys)
         self._former = []
+
+
+_ANSWER = {"timeout": is_text, "hint": is_text}
 
 
 def _with(entry: dict[str, Any], changes: Changes) -> dict[str, Any]:

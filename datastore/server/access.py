@@ -7,6 +7,7 @@ import time
 import weakref
 from asyncio import Future
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import partial
 from hashlib import sha256
 from typing import Any
@@ -17,21 +18,48 @@ from datastore.asynchronous.workers import Job, Workers, outcome
 from datastore.errors import InvalidTokenError, PermissionDeniedError, QuotaExceededError
 from datastore.ids import encode_name
 from datastore.server.fairness import Bucket, BusyError, Share
-from datastore.server.noted import NotedLeases
+from datastore.server.noted import NotedLeases, Uncounted
 from datastore.server.settings import ServerLimits
 from datastore.store import DataStore
 from datastore.tokens import PREFIX, UNKNOWN, Kept, Token, bind, find, revocations
-from datastore.wire.answered import Answers
+from datastore.wire.answered import Answers, OwnAnswers
 from datastore.wire.calls import METHODS, requests_of
 from datastore.wire.errors import CALLS_PER_MINUTE
 
 _BEGINNING = PREFIX.encode()
 _LONGEST = 200  # characters of a token
 _NAMESPACES = 256  # stores kept bound for one token
-_HOLDERS = 10_000  # from here on those that have nothing under way are forgotten
+_HOLDERS = 10_000  # from here on a tenth is forgotten
 _CHECKS = 2  # tokens that are looked up at once, of those that are not known
 _MOST_CHECKS = 200  # that wait for it
 _EVERYTHING = requests_of(METHODS)
+
+
+class Family:
+    """What a token that the host has minted has in common with all that descend from it: they get no more than it does.
+
+    Otherwise whoever has a token would multiply its share of the server by making narrower ones.
+
+    Args:
+        limits: The server's limits.
+        clock: Returns the time by which leases expire.
+    """
+
+    def __init__(self, limits: ServerLimits, clock: Callable[[], float]) -> None:
+        self.answers = Answers(limits.remember_seconds, limits.remember_bytes)
+        self.short, self.long, self.embedding = Share(), Share(), Share()
+        self.narrowing = Bucket(limits.narrowed_per_minute)
+        self.uncounted = Uncounted(limits.names_per_day)
+        self.leases = NotedLeases(clock)
+        """Those that were taken, also for `get_or_set`, and not ended."""
+        self.bodies = 0
+        """Bytes of bodies that are in memory."""
+
+    def is_idle(self) -> bool:
+        """Return whether nothing is lost with this object."""
+        is_busy = any(share.active or share.waiting for share in (self.short, self.long, self.embedding)) or self.bodies
+        is_full = self.narrowing.is_full() and self.uncounted.is_full()
+        return not is_busy and is_full and not self.leases and self.answers.is_empty()
 
 
 class Holder:
@@ -41,9 +69,10 @@ class Holder:
         kept: The token.
         store: The store.
         limits: The server's limits.
+        family: What it has in common with others; ``None`` for nothing.
     """
 
-    def __init__(self, kept: Kept, store: DataStore, limits: ServerLimits) -> None:
+    def __init__(self, kept: Kept, store: DataStore, limits: ServerLimits, family: Family | None = None) -> None:
         self.kept = kept
         allowed = kept.token
         self.allowed: Token = allowed
@@ -55,13 +84,8 @@ class Holder:
         """How many calls a minute it and those that it descends from may make; its own comes last."""
         self.is_limited = any(rate is not None for rate in self.rates)
         """Whether one of these is limited."""
-        self.answers = Answers(limits.remember_seconds, limits.remember_bytes)
-        self.short, self.long, self.embedding = Share(), Share(), Share()
-        self.narrowing = Bucket(limits.narrowed_per_minute)
-        self.leases = NotedLeases(store._core.clock)
-        """Those that were taken, also for `get_or_set`, and not ended."""
-        self.bodies = 0
-        """Bytes of bodies that are in memory."""
+        self.family = family = family or Family(limits, store._core.clock)
+        self.answers = OwnAnswers(family.answers, f"{kept.hash}:")
         self.checked = 0.0
         self.revocations = -1
         self._ends = None if allowed.expires_at is None else allowed.expires_at.timestamp()
@@ -112,6 +136,7 @@ class Access:
         self._limits = limits
         self._holders: OrderedDict[bytes, Holder] = OrderedDict()
         self._asking: dict[bytes, Future[Holder | None]] = {}
+        self._families: dict[str, Family] = {}
         self._buckets: dict[str, Bucket] = {}
         self._known = Workers(_CHECKS)
         self._strange = Workers(_CHECKS)
@@ -179,10 +204,10 @@ class Access:
         for bucket in buckets:
             if (seconds := bucket.wait()) > 0:
                 error = QuotaExceededError(
-                    f"this token may make {bucket.per_minute:,} calls a minute; the next one in {seconds:.1f} s",
+                    f"this token may make {bucket.most:,} calls a minute; the next one in {seconds:.1f} s",
                     unit=CALLS_PER_MINUTE,
-                    limit=bucket.per_minute,
-                    needed=bucket.per_minute + 1,
+                    limit=bucket.most,
+                    needed=bucket.most + 1,
                 )
                 raise error
         for bucket in buckets:
@@ -220,27 +245,36 @@ class Access:
         finally:
             self._strangers -= is_stranger
         if holder is None:
-            holder = self._holders.setdefault(digest, Holder(kept, self._store, self._limits))
+            holder = self._holders.setdefault(digest, Holder(kept, self._store, self._limits, self._family_of(kept)))
         holder.checked, holder.revocations = began, before
         self._holders.move_to_end(digest)
         if len(self._holders) > _HOLDERS:
             self._make_room()
         return holder
 
+    def _family_of(self, kept: Kept) -> Family:
+        family = self._families.get(name := _oldest_of(kept))
+        if family is None:
+            family = self._families[name] = Family(self._limits, self._core.clock)
+        return family
+
     def _make_room(self) -> None:
-        """Forget tokens that are not in use."""
-        for digest, holder in list(self._holders.items())[: _HOLDERS // 10]:
-            shares = (holder.short, holder.long, holder.embedding)
-            if (
-                holder.answers.is_empty()
-                and not holder.leases
-                and not any(share.active or share.waiting for share in shares)
-            ):
-                del self._holders[digest]
+        """Forget the tokens that were looked up least lately, and what nobody has anything under way for."""
+        for digest in list(self._holders)[: _HOLDERS // 10]:
+            del self._holders[digest]
+        in_use = {_oldest_of(one.kept) for one in self._holders.values()}
+        for name in self._families.keys() - in_use:
+            if self._families[name].is_idle():
+                del self._families[name]
         names = {name for one in self._holders.values() for name in (one.kept.hash, *one.kept.ancestors)}
         for name in self._buckets.keys() - names:
             if self._buckets[name].is_full():
                 del self._buckets[name]
+
+
+def _oldest_of(kept: Kept) -> str:
+    """Return the name of the token that the host has minted, which this one descends from."""
+    return kept.ancestors[0] if kept.ancestors else kept.hash
 
 
 def _read(authorization: bytes | None) -> tuple[bytes, bytes]:

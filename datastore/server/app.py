@@ -40,9 +40,10 @@ from datastore.events import CallEvent
 from datastore.quotas import Quota
 from datastore.server.access import Access, Holder, not_allowed
 from datastore.server.fairness import BusyError
+from datastore.server.hosts import LOOPBACK, answers_to, names
 from datastore.server.openapi import document
 from datastore.server.running import Runner
-from datastore.server.settings import LOOPBACK, ServerLimits
+from datastore.server.settings import ServerLimits
 from datastore.store import DataStore
 from datastore.times import text_of
 from datastore.watching import tell
@@ -123,7 +124,7 @@ class Application:
         self.runner = Runner(store, limits)
         self._store = store
         self._limits = limits
-        self._hosts = None if allowed_hosts is None else frozenset(host.lower() for host in allowed_hosts)
+        self._hosts = names(allowed_hosts)
         self._origins = frozenset(allowed_origins)
         self._rest = rest
         self.tools: ServedTools | None = None
@@ -227,7 +228,7 @@ class Application:
                 answer = await self._answer(name, call, holder, headers, body)
             finally:
                 self._bodies -= len(body)
-                holder.bodies -= len(body)
+                holder.family.bodies -= len(body)
         except _RefusedError as refused:
             self._tell(name, holder, refused.error, began)
             raise
@@ -252,7 +253,7 @@ class Application:
             return None
         connection = scope.get("datastore.connection")
         if connection is not None:
-            connection.used_with_a_token()
+            connection.used_with_a_token(holder.family)
         return holder
 
     async def _tool(self, tools: ServedTools, scope: Scope, headers: _Headers, receive: Receive, send: Send) -> None:
@@ -271,7 +272,7 @@ class Application:
             await tools.answer(scope, holder, body, receive, send)
         finally:
             self._bodies -= len(body)
-            holder.bodies -= len(body)
+            holder.family.bodies -= len(body)
 
     def _tell(self, name: str, holder: Holder | None, error: DataStoreError | None, began: float) -> None:
         """Tell the host of what no agent's store has done, and so does not tell of (`datastore.watching`)."""
@@ -326,7 +327,7 @@ class Application:
         Raises:
             BusyError: If the call was not begun.
         """
-        began = time.perf_counter()
+        began, is_told = time.perf_counter(), False
         try:
             namespace, arguments, leases = await self._parsed(body, holder)
             if call is None:
@@ -334,20 +335,24 @@ class Application:
                 if name == "narrow":
                     self._tell(name, holder, None, began)
                 return Answer(200, dump({"result": result}))
-            return Answer(200, await self.runner.run(holder, call, namespace, call.bound(arguments), leases))
+            given = self.runner.checked(call, arguments)
+            is_told = True
+            return Answer(200, await self.runner.run(holder, call, namespace, given, leases))
         except BusyError:
             raise
         except Exception as error:  # noqa: BLE001 - told to the client as an error of the store, and logged
-            if name == "narrow" and isinstance(error, DataStoreError):
+            if not is_told and isinstance(error, DataStoreError):
                 self._tell(name, holder, error, began)
             return self._failed(error, name, holder.user)
 
     async def _listing(self, call: Call, holder: Holder, body: bytes, send: Send, connection: Any) -> None:
         """Answer a call in lines. An error before the first of them is an answer of its own."""
-        sent = False
+        began, is_told, sent = time.perf_counter(), False, False
         try:
             namespace, arguments, leases = await self._parsed(body, holder)
-            listing = self.runner.listing(holder, call, namespace, call.bound(arguments), leases)
+            given = self.runner.checked(call, arguments)
+            is_told = True
+            listing = self.runner.listing(holder, call, namespace, given, leases)
             async with aclosing(listing):
                 async for some in listing:
                     if not sent and _is_short(some):
@@ -362,6 +367,8 @@ class Application:
                         if connection is not None and connection.is_gone():
                             return
         except Exception as error:  # noqa: BLE001 - told to the client as an error of the store, and logged
+            if isinstance(error, BusyError) or (not is_told and isinstance(error, DataStoreError)):
+                self._tell(call.name, holder, error, began)
             answer = self._failed(error, call.name, holder.user)
             if not sent:
                 await self._send(send, answer)
@@ -413,9 +420,11 @@ class Application:
             if type(quota) is not dict or not quota.keys() <= {"records", "bytes", "calls_per_minute"}:
                 raise InvalidValueError("quota must be an object with records, bytes and calls_per_minute, or some")
             given["quota"] = _given(Quota, **quota)
-        if holder.narrowing.wait() > 0:
+        family = holder.family
+        if family.narrowing.wait() > 0:
             raise BusyError("this token has made many narrower ones in the last minute; try again later")
-        holder.narrowing.take()
+        family.narrowing.take()
+        family.uncounted.spend(None)
         _, _, secret = (headers.authorization or b"").partition(b" ")
         text = secret.strip().decode("latin-1")
         narrow = partial(_given, self._store.tokens.narrow, text, **given)
@@ -446,12 +455,9 @@ class Application:
 
     def _check_host(self, headers: _Headers) -> None:
         """Refuse what a browser would send that was led here: a strange host (DNS rebinding), or a strange origin."""
-        if self._hosts is not None:
-            host = (headers.host or b"").decode("latin-1").lower()
-            name = host if host.endswith("]") else host.rpartition(":")[0] or host
-            if name not in self._hosts:
-                error = PermissionDeniedError("this server does not answer to this Host", by_the_store=True)
-                raise _RefusedError(421, error)
+        if not answers_to(self._hosts, headers.host):
+            error = PermissionDeniedError("this server does not answer to this Host", by_the_store=True)
+            raise _RefusedError(421, error)
         if headers.origin is not None and headers.origin.decode("latin-1") not in self._origins:
             error = PermissionDeniedError("requests of web pages are refused", by_the_store=True)
             raise _RefusedError(403, error)
@@ -483,9 +489,9 @@ class Application:
                         self._refuse_body()
                     parts.append(part)
                     self._bodies += len(part)
-                    holder.bodies += len(part)
+                    holder.family.bodies += len(part)
                     all = self._limits.bodies_bytes
-                    if self._bodies > all or holder.bodies > max(all // 4, most):
+                    if self._bodies > all or holder.family.bodies > max(all // 4, most):
                         busy = BusyError("too many large requests at once; try again later")
                         raise _RefusedError(429, busy, close=True, headers=((b"retry-after", b"1"),))
                     if not message.get("more_body", False):
@@ -497,7 +503,7 @@ class Application:
             if not taken:
                 kept = sum(map(len, parts))
                 self._bodies -= kept
-                holder.bodies -= kept
+                holder.family.bodies -= kept
 
     def _refuse_body(self) -> NoReturn:
         most = self._limits.body_bytes

@@ -114,29 +114,39 @@ class Lane:
 
 
 class Bucket:
-    """How many calls may be made: a token bucket that holds those of one minute, and fills continuously."""
+    """How many of something may be made in some time: a token bucket that holds so many, and fills continuously.
 
-    __slots__ = ("_at", "_left", "per_minute")
+    Args:
+        most: How many.
+        seconds: In which time.
+    """
 
-    def __init__(self, per_minute: int) -> None:
-        self.per_minute = per_minute
-        self._left = float(per_minute)
+    __slots__ = ("_at", "_left", "_seconds", "most")
+
+    def __init__(self, most: int, seconds: float = 60.0) -> None:
+        self.most = most
+        self._seconds = seconds
+        self._left = float(most)
         self._at = time.monotonic()
 
     def wait(self) -> float:
-        """Return in how many seconds there is a call to take: 0 if there is one now."""
-        if not self.per_minute:
-            return 60.0
+        """Return in how many seconds there is one to take: 0 if there is one now."""
+        if not self.most:
+            return self._seconds
         now = time.monotonic()
-        self._left = min(self._left + (now - self._at) * self.per_minute / 60, float(self.per_minute))
+        self._left = min(self._left + (now - self._at) * self.most / self._seconds, float(self.most))
         self._at = now
-        return 0.0 if self._left >= 1 else (1 - self._left) * 60 / self.per_minute
+        return 0.0 if self._left >= 1 else (1 - self._left) * self._seconds / self.most
 
     def take(self) -> None:
         """Take one, which `wait` has said that there is."""
         self._left -= 1
 
+    def give_back(self) -> None:
+        """Give back one that was taken: nothing has come of it, or it is gone again."""
+        self._left += 1
+
     def is_full(self) -> bool:
         """Return whether nothing is missing, so that nothing is lost with this object."""
         self.wait()
-        return self._left >= self.per_minute
+        return self._left >= self.most

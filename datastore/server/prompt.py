@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from typing import Any, ClassVar
 
-from datastore.server.access import Holder
+from datastore.server.access import Family, Holder
 from datastore.server.app import Application
 from datastore.server.protocol import ConnectionLimits, GuardedProtocol
 from datastore.wire import PREFIX
@@ -22,39 +22,40 @@ _LARGEST = 4_096  # bytes of a body: a key has 512 at most, and may be escaped
 class Rounds:
     """In each round of the event loop one such request of each token is answered; its others wait for the next rounds.
 
-    So a token that reads on many connections without a pause makes no other one wait for all of them.
+    So a token that reads on many connections without a pause makes no other one wait for all of them. All that descend
+    from one count as one.
     """
 
     def __init__(self) -> None:
-        self._served = set[Holder]()
-        self._waiting = dict[Holder, deque[PromptProtocol]]()
+        self._served = set[Family]()
+        self._waiting = dict[Family, deque[PromptProtocol]]()
 
-    def has_turn(self, holder: Holder, connection: PromptProtocol) -> bool:
+    def has_turn(self, family: Family, connection: PromptProtocol) -> bool:
         """Return whether a request is answered now. Otherwise its connection is told when its turn has come."""
-        waiting = self._waiting.get(holder)
-        if waiting is None and holder not in self._served:
+        waiting = self._waiting.get(family)
+        if waiting is None and family not in self._served:
             if not self._served and not self._waiting:
                 asyncio.get_running_loop().call_soon(self._next)
-            self._served.add(holder)
+            self._served.add(family)
             return True
         if waiting is None:
-            waiting = self._waiting[holder] = deque()
+            waiting = self._waiting[family] = deque()
         waiting.append(connection)
         return False
 
-    def leave(self, holder: Holder, connection: PromptProtocol) -> None:
+    def leave(self, family: Family, connection: PromptProtocol) -> None:
         """Let a connection wait no more."""
-        waiting = self._waiting[holder]
+        waiting = self._waiting[family]
         waiting.remove(connection)
         if not waiting:
-            del self._waiting[holder]
+            del self._waiting[family]
 
     def _next(self) -> None:
         """Begin a round."""
         self._served.clear()
-        turns = [(holder, waiting.popleft()) for holder, waiting in self._waiting.items()]
-        self._waiting = {holder: waiting for holder, waiting in self._waiting.items() if waiting}
-        self._served.update(holder for holder, _ in turns)
+        turns = [(family, waiting.popleft()) for family, waiting in self._waiting.items()]
+        self._waiting = {family: waiting for family, waiting in self._waiting.items() if waiting}
+        self._served.update(family for family, _ in turns)
         if turns:
             asyncio.get_running_loop().call_soon(self._next)
         for _, connection in turns:
@@ -129,8 +130,8 @@ class PromptProtocol(GuardedProtocol):
             self._let_go()
             super().on_message_complete()
             return
-        self.used_with_a_token()
-        if self.rounds.has_turn(holder, self):
+        self.used_with_a_token(holder.family)
+        if self.rounds.has_turn(holder.family, self):
             self._answer(holder)
         else:
             self._waits_for = holder
@@ -164,7 +165,7 @@ class PromptProtocol(GuardedProtocol):
     def _wait_no_more(self) -> Holder | None:
         holder, self._waits_for = self._waits_for, None
         if holder is not None:
-            self.rounds.leave(holder, self)
+            self.rounds.leave(holder.family, self)
         return holder
 
     def _may_be_answered(self) -> bool:
@@ -208,5 +209,5 @@ def protocol_for(application: Application, limits: ConnectionLimits, body_bytes:
     Protocol.rounds = Rounds()
     Protocol.limits = limits
     Protocol.request_bytes = 2 * body_bytes + 1_000_000
-    Protocol.strangers = {}
+    Protocol.strangers, Protocol.used = {}, {}
     return Protocol

@@ -22,7 +22,7 @@ class ConnectionLimits:
 
     Attributes:
         connections: How many connections there may be. Beyond that, the oldest one that no token was used on is closed
-            for a new one; if there is none, the new one is.
+            for a new one; if there is none, one of the token with the most, and if each has one, the new one.
         head_bytes: The largest head of a request, about.
         head_seconds: How long the head of a request may take to arrive.
         idle_seconds: After how long without a request a connection is closed.
@@ -44,6 +44,8 @@ class GuardedProtocol(HttpToolsProtocol):
     """What a request may have in all, its chunks' headers included."""
     strangers: ClassVar[dict[GuardedProtocol, None]] = {}
     """The connections that no token was used on, the oldest first."""
+    used: ClassVar[dict[object, dict[GuardedProtocol, None]]] = {}
+    """The others, by whose token it was, the oldest first."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -51,10 +53,22 @@ class GuardedProtocol(HttpToolsProtocol):
         self._is_stuck: TimerHandle | None = None
         self._in_head = False
         self._head = self._request = self._fields = 0
+        self._owner: object = None
 
-    def used_with_a_token(self) -> None:
-        """Note that a request with a valid token came on this connection."""
-        self.strangers.pop(self, None)
+    def used_with_a_token(self, owner: object) -> None:
+        """Note that a request with a valid token came on this connection.
+
+        Args:
+            owner: Whose token it is: something that is there as long as the token is in use.
+        """
+        if self._owner is not owner and not self.is_gone():
+            self._forget()
+            self._owner = owner
+            self.used.setdefault(owner, {})[self] = None
+
+    def is_idle(self) -> bool:
+        """Return whether it waits for a request."""
+        return not self._in_head and (self.cycle is None or self.cycle.response_complete)
 
     def is_gone(self) -> bool:
         """Return whether nobody hears what is sent any more."""
@@ -63,7 +77,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
         """See `asyncio.Protocol`."""
         if len(self.connections) >= self.limits.connections:
-            oldest = next(iter(self.strangers), None)
+            oldest = next(iter(self.strangers), None) or self._one_of_the_most()
             if oldest is None:
                 self.transport = transport
                 self.transport.abort()
@@ -75,7 +89,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
-        self.strangers.pop(self, None)
+        self._forget()
         self._stop(late=True, stuck=True)
         if self.flow is None:  # it was refused when it was made
             return
@@ -84,7 +98,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def give_up(self) -> None:
         """Close the connection now, whatever was not sent."""
         self.connections.discard(self)
-        self.strangers.pop(self, None)
+        self._forget()
         if self.transport is not None:
             self.transport.abort()
 
@@ -138,6 +152,23 @@ class GuardedProtocol(HttpToolsProtocol):
         """See `asyncio.Protocol`."""
         self._stop(stuck=True)
         super().resume_writing()
+
+    def _forget(self) -> None:
+        self.strangers.pop(self, None)
+        owner, self._owner = self._owner, None
+        theirs = self.used.get(owner)
+        if theirs is not None:
+            theirs.pop(self, None)
+            if not theirs:
+                del self.used[owner]
+
+    def _one_of_the_most(self) -> GuardedProtocol | None:
+        """Return a connection of the token with the most of them, one that is idle if there is one.
+
+        ``None`` if each has but one.
+        """
+        most = max(self.used.values(), key=len, default={})
+        return None if len(most) < 2 else next((one for one in most if one.is_idle()), next(iter(most)))
 
     def _wait_for_head(self) -> None:
         """Give the head of the next request its time, from its first byte on, or from the beginning."""

@@ -11,11 +11,10 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, NoReturn
 
 from datastore import deadlines
 from datastore.agent import AgentDataStore
@@ -27,18 +26,16 @@ from datastore.calls.lending import MOST_AT_ONCE, Claim, claims_of, under
 from datastore.calls.records import get_at_once
 from datastore.calls.streams import STREAMS
 from datastore.core import Core
-from datastore.errors import DataStoreError, name_of
-from datastore.events import CallEvent
+from datastore.errors import DataStoreError, QuotaExceededError
 from datastore.scope import scope_of
 from datastore.server.access import Holder
 from datastore.server.bounds import check_bounds
 from datastore.server.fairness import BusyError, Lane, Share
 from datastore.server.settings import ServerLimits
 from datastore.store import DataStore
-from datastore.values import size_of
-from datastore.watching import OF_SEVERAL_NAMESPACES, followed, shown_key, tell, watched_scope_of
+from datastore.watching import FIRST, WatchedScope, first_parameter, followed, told, watched_scope_of
 from datastore.wire.arguments import arguments_from_json
-from datastore.wire.calls import IN_STEPS, MISSING, Call, Result
+from datastore.wire.calls import CALLS, IN_STEPS, MISSING, Call, Result
 from datastore.wire.messages import lines, result_to_bytes
 
 LONG = frozenset(
@@ -66,10 +63,12 @@ _STREAMED = frozenset({"iter_records", "memory_items", "memory_reembed", "run_li
 """Those whose answers are sent while they are made: the server never has all of one in memory."""
 _AT_ONCE_BYTES = 262_144
 """So much of a stream is read at once: a shorter one is one job for a worker, as other calls are."""
-_LEASING = frozenset({"compute_begin", "compute_end", "compute_abandon", "lease_take", "lease_renew", "lease_release"})
+_BEGINNING = frozenset({"compute_begin", "lease_take", "run_start"})
+_LEASING = _BEGINNING | {"compute_end", "compute_abandon", "lease_renew", "lease_release"}
 _MOST_LEASES = 10_000
 _MANY = 100
 """A batch of more keys or items is a long call."""
+FIRST.update({name: first_parameter(one.step) for name, one in CALLS.items() if one.step and name not in FIRST})
 
 
 class Runner:
@@ -102,6 +101,16 @@ class Runner:
         self._long_workers.stop()
         self._embedding_workers.stop()
 
+    def checked(self, call: Call, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments of a call, once it is known that they may be made.
+
+        Raises:
+            InvalidValueError, QueryError: If one is missing, unknown, or asks for too much.
+        """
+        given = call.bound(arguments)
+        check_bounds(call, given, self._limits)
+        return given
+
     async def run(
         self,
         holder: Holder,
@@ -112,13 +121,12 @@ class Runner:
     ) -> bytes:
         """Make a call, and return the body of its answer; for one that is answered in lines see `listing`.
 
-        What is written is written under the ``leases``.
+        The arguments are those that `checked` has returned. What is written is written under the ``leases``.
 
         Raises:
             DataStoreError: As the call does, or if the server is busy.
         """
         sync, twin = holder.store(namespace)
-        check_bounds(call, arguments, self._limits)
         lane, workers, share = self._places(holder, call, arguments)
         if lane is not self._short:
             work = partial(_bytes_of, call, sync, arguments, leases)
@@ -144,26 +152,28 @@ class Runner:
         if not self._most_at_once or arguments.keys() != {"key"}:
             return None
         data_store = holder.store_at_hand(namespace)  # whoever is refused is told so once, by `run`
-        if data_store is None or not self._short.enter_at_once(holder.short):
+        if data_store is None or not self._short.enter_at_once(holder.family.short):
             return None
         began = time.perf_counter()
         try:
             return self._got_at_once(data_store, arguments["key"])
         finally:
-            self._short.leave(holder.short, time.perf_counter() - began)
+            self._short.leave(holder.family.short, time.perf_counter() - began)
 
     def _got_at_once(self, data_store: AgentDataStore, key: Any) -> bytes | None:
-        watcher = self._core.watcher
+        watcher, scope = self._core.watcher, scope_of(data_store)
         if not self._most_at_once or (watcher is not None and watcher.telemetry is not None):
-            return None  # a span is made around a call, and not when it is over
-        at, began = self._core.clock(), time.perf_counter()
+            return None  # there is a span for each call, and none for an attempt
+        told_of = scope.begin("get", (key,), {}) if isinstance(scope, WatchedScope) else None
         try:
-            document = get_at_once(scope_of(data_store), key, self._most_at_once)
+            document = get_at_once(scope, key, self._most_at_once)
         except (WouldWaitError, DataStoreError):
+            if told_of is not None:
+                watched_scope_of(data_store).leave(told_of)  # it is told of by whoever makes it
             return None
-        if watcher is not None:
-            found = (0, 0) if document is None else (1, size_of(document.value))
-            _tell_of(data_store, "get", {"key": key}, at, time.perf_counter() - began, None, found)
+        if told_of is not None:
+            told_of.measure(document)
+            watched_scope_of(data_store).end(told_of)
         return result_to_bytes(Result.FOUND, MISSING if document is None else document.value)
 
     async def _leasing(
@@ -178,14 +188,28 @@ class Runner:
 
         Each is a record that no quota counts. A process ends those that it takes; a client may not.
         """
-        noted, begins = holder.leases, call.name in ("compute_begin", "lease_take")
-        place = data_store.namespace, call.name, str(arguments.get("key", arguments.get("name")))
+        noted, uncounted, begins = holder.family.leases, holder.family.uncounted, call.name in _BEGINNING
+        place = data_store.namespace, call.name, str(arguments.get("key", arguments.get("name", arguments.get("id"))))
         if begins and not noted.may_add(place, _MOST_LEASES):
             raise BusyError(f"this token has taken {len(noted):,} leases, or begun as many values, and not ended them")
-        result = await self._outcome(self._workers, call, partial(_made, call, data_store, arguments, leases))
+        is_new = False
+        if begins:
+            try:
+                is_new = uncounted.spend(None if call.name == "run_start" and arguments.get("id") is None else place)
+            except QuotaExceededError as error:
+                _tell_of(call, data_store, arguments, error)
+                raise
+        try:
+            result = await self._outcome(self._workers, call, partial(_made, call, data_store, arguments, leases))
+        except DataStoreError:
+            if is_new:
+                uncounted.give_back(place)
+            raise
         if call.name == "compute_begin":
             if result.lease is not None:
                 noted.add(place, result.lease, float(arguments.get("lease", call.parameters["lease"])))
+            elif is_new:
+                uncounted.give_back(place)
         elif call.name == "lease_take":
             noted.add(place, result.handle, float(arguments["ttl"]))
         elif call.name in ("lease_renew", "lease_release"):
@@ -195,8 +219,10 @@ class Runner:
                     noted.end(its, one.handle)
                 elif is_held:
                     noted.renew(its, one.handle)
-        else:
-            noted.end((place[0], "compute_begin", place[2]), arguments["lease"])
+        elif call.name in ("compute_end", "compute_abandon"):
+            begun = place[0], "compute_begin", place[2]
+            if noted.end(begun, arguments["lease"]):
+                uncounted.give_back(begun)
         return result_to_bytes(call.result, result)
 
     async def listing(
@@ -213,7 +239,6 @@ class Runner:
             DataStoreError: As the call does, or if the server is busy.
         """
         sync, _ = holder.store(namespace)
-        check_bounds(call, arguments, self._limits)
         lane, workers, share = self._places(holder, call, arguments)
         if call.name not in _STREAMED:
             yield await self._in_lane(lane, workers, share, call, partial(_lines_of, call, sync, arguments))
@@ -227,14 +252,14 @@ class Runner:
     def _places(self, holder: Holder, call: Call, arguments: Mapping[str, Any]) -> tuple[Lane, Workers, Share]:
         """Return where a call is made: in which lane, by which workers, and as part of which share."""
         if call.name in EMBEDDING and _needs_embedder(arguments):
-            return self._embedding, self._embedding_workers, holder.embedding
+            return self._embedding, self._embedding_workers, holder.family.embedding
         if call.name in LONG or _is_large(arguments):
-            return self._long, self._long_workers, holder.long
-        return self._short, self._workers, holder.short
+            return self._long, self._long_workers, holder.family.long
+        return self._short, self._workers, holder.family.short
 
     async def do(self, holder: Holder, work: Callable[[], Any]) -> Any:
         """Do something else than a call of the agent, as a short call of a token."""
-        return await self._in_lane(self._short, self._workers, holder.short, None, work)
+        return await self._in_lane(self._short, self._workers, holder.family.short, None, work)
 
     @asynccontextmanager
     async def place(self, holder: Holder, name: str) -> AsyncIterator[None]:
@@ -243,7 +268,7 @@ class Runner:
         Raises:
             ThrottledError: If there is no place in time.
         """
-        lane, share = (self._long, holder.long) if name in LONG else (self._short, holder.short)
+        lane, share = (self._long, holder.family.long) if name in LONG else (self._short, holder.family.short)
         await lane.enter(share)
         began = time.perf_counter()
         try:
@@ -286,78 +311,40 @@ def _is_large(arguments: Mapping[str, Any]) -> bool:
 
 
 def _made(call: Call, data_store: AgentDataStore, arguments: Mapping[str, Any], leases: Sequence[Claim] = ()) -> Any:
-    if leases:
-        data_store = under(data_store, leases)
-    arguments = arguments_from_json(call, arguments)
-    core = scope_of(data_store).core
-    if call.step is None or core.root.watcher is None:
+    data_store, arguments = _prepared(call, data_store, arguments, leases)
+    if call.step is None:  # whoever watches is told of it by the store
         return call.on(data_store, arguments)
-    at, began, result = core.clock(), time.perf_counter(), None
-    error: BaseException | None = None
+    make = partial(call.step, scope_of(data_store), **arguments)
+    return told(scope_of(data_store), call.name, lambda **_: make(), (), _about(arguments))
+
+
+def _prepared(
+    call: Call, data_store: AgentDataStore, arguments: Mapping[str, Any], leases: Sequence[Claim]
+) -> tuple[AgentDataStore, Mapping[str, Any]]:
+    """Return the store that a call is made on, and its arguments as it takes them. If that cannot be, it is told."""
     try:
-        result = call.on(data_store, arguments)
-        return result
-    except BaseException as raised:
-        error = raised
+        return under(data_store, leases) if leases else data_store, arguments_from_json(call, arguments)
+    except DataStoreError as error:
+        _tell_of(call, data_store, arguments, error)
         raise
-    finally:
-        found = None if error is not None else _found(call, result)
-        _tell_of(data_store, call.name, arguments, at, time.perf_counter() - began, error, found)
 
 
-def _found(call: Call, result: Any) -> tuple[int | None, int]:
-    """Return what a step comes to: how many records it has read, and how many bytes of values."""
-    if call.result is Result.SEEN:
-        return (0, 0) if result is None else (1, size_of(result.value))
-    if call.result is Result.BEGUN:
-        return (1, size_of(result.value)) if result.found else (0, 0)
-    if call.result is Result.MATCHES:
-        return len(result), sum(size_of(record.value) for _, record, _ in result)
-    return None, 0
+def _tell_of(call: Call, data_store: AgentDataStore, arguments: Mapping[str, Any], error: DataStoreError) -> None:
+    """Tell whoever watches of a call that is not made."""
+
+    def refused(**_: Any) -> NoReturn:
+        raise error
+
+    with suppress(type(error)):
+        told(scope_of(data_store), call.name, refused, (), _about(arguments))
 
 
-def _tell_of(
-    data_store: AgentDataStore,
-    call: str,
-    arguments: Mapping[str, Any],
-    at: float,
-    seconds: float,
-    error: BaseException | None,
-    found: tuple[int | None, int] | None = None,
-) -> None:
-    """Tell whoever watches the store of a call that no method of `AgentDataStore` has made.
-
-    Args:
-        data_store: Whose call it is.
-        call: Its name.
-        arguments: Its arguments.
-        at: When it began.
-        seconds: How long it took.
-        error: What it raised.
-        found: How many records it has read, and how many bytes of values.
-    """
-    scope = watched_scope_of(data_store)
-    if scope.core.root.watcher is None:
-        return
-    key, keys = next((arguments[one] for one in ("key", "id", "name") if one in arguments), None), arguments.get("keys")
-    number, size = found or (None, 0)
-    tell(
-        scope.core,
-        CallEvent(
-            time=datetime.fromtimestamp(at, UTC),
-            token=scope.token,
-            user=scope.user_id,
-            agent=scope.agent,
-            call=call,
-            namespace=None if call in OF_SEVERAL_NAMESPACES else scope.namespace,
-            key=shown_key(key),
-            keys=len(keys) if type(keys) is list else None,
-            found=number,
-            bytes=size,
-            duration=seconds,
-            error=None if error is None else name_of(type(error)),
-        ),
-    )
+def _about(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a host is told from: the arguments, and of leases the name, if it is one."""
+    leases = arguments.get("leases")
+    if type(leases) is list and len(leases) == 1 and type(leases[0]) is dict:
+        return {"name": leases[0].get("name")}
+    return arguments
 
 
 def _bytes_of(call: Call, data_store: AgentDataStore, arguments: dict[str, Any], leases: Sequence[Claim]) -> bytes:
@@ -372,11 +359,12 @@ def _streamed(
     call: Call, data_store: AgentDataStore, arguments: Mapping[str, Any], leases: Sequence[Claim]
 ) -> Iterator[Any]:
     """Return an iterator over what a call lists."""
-    stream = STREAMS.get(call.name)
-    if stream is None:
+    stream = STREAMS.get(call.name, call.step)
+    if stream is None:  # whoever watches is told of it by the store
         return iter(_made(call, data_store, arguments, leases))
+    data_store, arguments = _prepared(call, data_store, arguments, leases)
     given, scope = dict(arguments), scope_of(data_store)
-    if not as_bool(given.pop("count", True), "count"):
+    if call.counts and not as_bool(given.pop("count", True), "count"):
         scope = scope.uncounted()
     return followed(scope, call.name, partial(stream, scope, **given), (), given)
 

@@ -22,10 +22,11 @@ from starlette.routing import BaseRoute
 
 from datastore.arguments import as_int, shown
 from datastore.errors import ConfigurationError
-from datastore.server.app import Application, create_app
+from datastore.server.app import create_app
+from datastore.server.hosts import LOOPBACK
 from datastore.server.prompt import protocol_for
-from datastore.server.protocol import ConnectionLimits
-from datastore.server.settings import LOOPBACK, ServerLimits
+from datastore.server.protocol import ConnectionLimits, GuardedProtocol
+from datastore.server.settings import ServerLimits
 from datastore.store import DataStore
 
 _BACKLOG = 2_048
@@ -86,32 +87,53 @@ def serve(
     hosts = _checked_hosts(uds, host, port, certfile, keyfile, expose, without_tls, allowed_hosts)
     context = None if certfile is None else _tls(certfile, keyfile)
     app = create_app(store, limits=limits, allowed_hosts=hosts, routes=routes, lifespan=lifespan, mcp=mcp)
-    with _listening(uds, host, port) as listener:
+    with listening(uds, host, port) as listener:
         if uds is not None:
             url = f"http+unix://{Path(uds).absolute()}"
         else:
             name = f"[{host}]" if ":" in host else host
             url = f"{'http' if context is None else 'https'}://{name}:{listener.getsockname()[1]}"
         try:
-            _run(app, listener, limits, connections, context, store._core.max_seconds + _GRACE, url, ready, until)
+            run(
+                app,
+                protocol_for(app, connections, limits.body_bytes),
+                listener,
+                url,
+                context=context,
+                max_seconds=store._core.max_seconds,
+                ready=ready,
+                until=until,
+            )
         finally:
             app.stop()
 
 
-def _run(
-    app: Application,
+def run(
+    app: Any,
+    protocol: type[GuardedProtocol],
     listener: socket.socket,
-    limits: ServerLimits,
-    connections: ConnectionLimits,
-    context: ssl.SSLContext | None,
-    grace: float,
     url: str,
-    ready: Callable[[str], object] | None,
-    until: threading.Event | None,
+    *,
+    context: ssl.SSLContext | None = None,
+    max_seconds: float,
+    ready: Callable[[str], object] | None = None,
+    until: threading.Event | None = None,
 ) -> None:
+    """Run an ASGI application until the process is told to end.
+
+    Args:
+        app: The application.
+        protocol: HTTP on one of its connections, with the limits of these.
+        listener: Where it listens.
+        url: How clients call it.
+        context: The certificates, for TLS.
+        max_seconds: How long a call of the store may take: so long its connections are waited for at the end.
+        ready: Called with the URL, once it listens.
+        until: Ends it when it is set.
+    """
     config = uvicorn.Config(
         app,
-        http=protocol_for(app, connections, limits.body_bytes),
+        http=protocol,
         ws="none",
         loop="auto",  # uvloop where it is installed
         lifespan="on",
@@ -121,8 +143,8 @@ def _run(
         server_header=False,
         proxy_headers=False,
         backlog=_BACKLOG,
-        timeout_keep_alive=connections.idle_seconds,  # type: ignore[arg-type]  # it is given to `call_later`
-        timeout_graceful_shutdown=grace,  # type: ignore[arg-type]  # it is given to `wait_for`
+        timeout_keep_alive=protocol.limits.idle_seconds,  # type: ignore[arg-type]  # it is given to `call_later`
+        timeout_graceful_shutdown=max_seconds + _GRACE,  # type: ignore[arg-type]  # it is given to `wait_for`
     )
     config.load()
     config.ssl = context
@@ -231,7 +253,12 @@ def _tls(certfile: str | os.PathLike[str], keyfile: str | os.PathLike[str] | Non
 
 
 @contextmanager
-def _listening(uds: str | os.PathLike[str] | None, host: str, port: int | None) -> Iterator[socket.socket]:
+def listening(uds: str | os.PathLike[str] | None, host: str, port: int | None) -> Iterator[socket.socket]:
+    """Listen on a Unix socket, or on a port, while the block runs.
+
+    Raises:
+        ConfigurationError: If that is not possible.
+    """
     if uds is not None:
         with _unix_socket(Path(uds)) as listener:
             yield listener

@@ -7,10 +7,7 @@ from dataclasses import dataclass, fields
 from datastore.arguments import as_number, shown
 from datastore.errors import ConfigurationError
 
-LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-"""The hosts that a server on loopback or on a Unix socket answers to."""
-
-_MAY_BE_NONE = frozenset({"token_seconds", "waiting_calls", "at_once_bytes", "narrowed_per_minute"})
+_MAY_BE_NONE = frozenset({"token_seconds", "waiting_calls", "at_once_bytes", "narrowed_per_minute", "names_per_day"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +29,9 @@ class ServerLimits:
             unknown.
         at_once_bytes: The largest value that a `get` reads on the event loop itself, where the database can do that
             without waiting (SQLite). Everything else is read by workers; 0 lets them read everything.
-        narrowed_per_minute: How many narrower tokens one token may make in a minute.
+        narrowed_per_minute: How many narrower tokens one token may make in a minute, with those that descend from it.
+        names_per_day: How many new names one token may use in a day, with those that descend from it, for what no quota
+            counts: leases, those of runs, and narrower tokens. The record of a lease is kept for 30 days.
         nearest: How many matches one search of ``data_store.memory`` may ask for.
         texts: How many texts one call may give to the host's embedder, or parts that it asks for, and how many
             namespaces it may search.
@@ -49,6 +48,7 @@ class ServerLimits:
     remember_bytes: int = 4_000_000
     at_once_bytes: int = 65_536
     narrowed_per_minute: int = 60
+    names_per_day: int = 10_000
     nearest: int = 1_000
     texts: int = 1_000
 

@@ -151,3 +151,34 @@ class Answers:
                 self._lost = write.at
             del self._writes[key]
             self._bytes -= self._kept.pop(key, 0)
+
+
+class OwnAnswers(Answers):
+    """Those of one token of several that remember theirs in one place, and share its bounds.
+
+    Args:
+        all: That place.
+        owner: What tells the token from the others.
+    """
+
+    __slots__ = ("_all", "_owner")
+
+    def __init__(self, all: Answers, owner: str) -> None:
+        self._all = all
+        self._owner = owner
+
+    async def before(self, key: str, mark: bytes, *, is_repeat: bool) -> Answer | None:
+        """See `Answers.before`."""
+        return await self._all.before(self._owner + key, mark, is_repeat=is_repeat)
+
+    def after(self, key: str, answer: Answer | None) -> None:
+        """See `Answers.after`."""
+        self._all.after(self._owner + key, answer)
+
+    def undone(self, key: str) -> None:
+        """See `Answers.undone`."""
+        self._all.undone(self._owner + key)
+
+    def is_empty(self) -> bool:
+        """See `Answers.is_empty`."""
+        return self._all.is_empty()

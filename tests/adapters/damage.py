@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Container
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 import datastore
 from datastore import DamagedRecordError
-from datastore.ids import encode_key
+from datastore.ids import area_prefix, encode_key
 from datastore.moving import copy
 
 SECRET = "5ecret"
@@ -131,6 +132,37 @@ class DamagedRecords:
         self.plant(store, ID, self.ways[damage])
         store.flush()
         assert agent.get_record("k0").access_count == 1
+
+    def test_beside_the_records_it_stops_nothing_that_is_done_for_all(self, store, agent, damage):
+        """The heads of a run that is due, of one that is over, and of a blob, and the end of a log."""
+        runs, blobs = agent.runs, agent.blobs
+        for name in ("bad", "good"):
+            with runs.start(f"{name}-due") as run:
+                run.wait_for("go")
+            runs.signal(f"{name}-due", "go")
+            runs.start(f"{name}-done").finish()
+            blobs.put(name, b"old", grace=1e-6)
+            blobs.put(name, b"new", grace=1e-6)
+            agent.log(name).append(1)
+        for area, key in (
+            ("runs", "h/bad-due"),
+            ("runs", "h/bad-done"),
+            ("blobs", "head/bad"),
+            ("logs", "bad:0000000000000001"),
+        ):
+            self.plant(store, area_prefix("u:default:", area) + encode_key(key), self.ways[damage])
+        assert "good-due" in runs.due()
+        assert {one.id for one in runs.list()} >= {"good-due", "good-done"}
+        assert [one.id for one in runs.list("done") if one.id != "bad-done"] == ["good-done"]
+        assert runs.prune(keep=0) >= 1
+        assert runs.get("good-done") is None
+        assert "good" in [blob.name for blob in blobs.list()]
+        assert agent.purge_expired() >= 1
+        assert blobs.get("good") == b"new"
+        assert "good" in agent.list_logs()
+        for name, call in (("bad-due", runs.get), ("bad-done", runs.get), ("bad", blobs.get), ("bad", blobs.stat)):
+            with suppress(DamagedRecordError):
+                call(name)
 
     def test_a_copy_reports_what_it_leaves_behind(self, store, agent, damage):
         with datastore.connect("memory://") as target:

@@ -42,6 +42,8 @@ PAGES = [
     *sorted((ROOT / "examples").rglob("*.md")),
     *sorted((ROOT / ".github").glob("*.md")),
 ]
+OF_BRIDGES = [page for page in PAGES if ROOT / "docs/bridges" in page.parents]
+"""Those whose examples need frameworks, which are installed where ``tests/bridges`` run (``tox -e bridges``)."""
 
 _FENCE = re.compile(r"^(`{3,})(\w*)[ ]*(\w*)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 _MARK = re.compile(r"# (->|raises) (.*)")

@@ -10,9 +10,10 @@ import sys
 
 import pytest
 
-from tests.docs.pages import PAGES, ROOT, blocks, page_name, run
+from tests.docs.pages import OF_BRIDGES, PAGES, ROOT, blocks, page_name, run
 
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=page_name)
+RUN_HERE = [page for page in PAGES if page not in OF_BRIDGES]
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def beside_the_page(tmp_path, monkeypatch):
     monkeypatch.delenv("AGENT_DATASTORE_URL", raising=False)
 
 
-@EVERY_PAGE
+@pytest.mark.parametrize("page", RUN_HERE, ids=page_name)
 def test_the_python_examples_of_a_page_run_and_show_what_is_true(page, beside_the_page):
     _need_packages(page)
     run(page, "python")
@@ -43,7 +44,7 @@ def _need_packages(page):
         pytest.skip(said)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "console")], ids=page_name)
+@pytest.mark.parametrize("page", [page for page in RUN_HERE if blocks(page, "console")], ids=page_name)
 def test_the_commands_of_a_page_run_and_print_what_is_shown(page, beside_the_page):
     needed = {"bash"} | {
         tool for block in blocks(page, "console") for tool in ("sqlite3", "curl") if f"$ {tool}" in block.text

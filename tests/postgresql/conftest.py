@@ -53,3 +53,8 @@ def sql(url):
 @pytest.fixture
 def wire(monkeypatch):
     return Wire(monkeypatch)
+
+
+def unfinished(sql, index):
+    """Make an index one that was not finished, as it is left behind where building it fails."""
+    sql("UPDATE pg_index SET indisvalid = FALSE WHERE indexrelid = %s::regclass", f'"{index}"')

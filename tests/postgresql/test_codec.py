@@ -9,7 +9,7 @@ from datastore.conformance.topics.moving import document, restoring
 from datastore_postgresql.codec import held, read_name, written
 
 VALUES = [
-    None, True, 0, -1, 1.0, -0.0, 5e-324, 1.7976931348623157e308, 1e16, 1e-7, 2**53 + 1, 2**63, 2**70, "", "\0",
+    None, True, 0, -1, 1.0, -0.0, 5e-324, 1.5e-9, 1.7976931348623157e308, 1e16, 1e-7, 2**53 + 1, 2**63, 2**70, "", "\0",
     "é\U0001f600", [], {}, {"": {"": []}}, {"__proto__": 1, "a.b": {"$x": None}}, [[[1], 1.0], "1"],
     {"a": [-0.0, 1e22]},
 ]  # fmt: skip
@@ -34,7 +34,9 @@ def test_a_value_comes_back_type_for_type(agent, value):
         ("-0.0", False),
         ("[1,-0.0]", False),
         ('{"n":1e16}', False),
-        ("1.5e-7", False),
+        ("1.5e-7", True),
+        ('{"n":[-1e-7,5e-324]}', True),
+        ('{"n":[1e-7,1e+16]}', False),
         (' {"n":1180591620717411303424}', False),
         (r'"\u0000"', False),
     ],

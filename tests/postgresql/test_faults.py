@@ -11,7 +11,9 @@ import pytest
 
 import datastore
 from datastore import BackendUnavailableError, DeadlineExceededError, PermissionDeniedError
+from datastore_postgresql.failures import not_connected
 from tests.adapters.connections import SharedConnections
+from tests.patience import PATIENCE
 from tests.servers import postgresql
 from tests.servers.processes import HOST, temporary_folder
 
@@ -154,6 +156,95 @@ def test_a_server_that_hangs_is_waited_for_no_longer_than_the_call_may_take(own,
         finally:
             os.kill(pid, signal.SIGCONT)
         assert agent.get("k") == 1
+
+
+def test_a_statement_that_takes_longer_than_the_server_allows_is_rolled_back(own_url, harmed):
+    harmed.set("k", 1)
+    with setting(own_url, "statement_timeout", "'50ms'"), psycopg.connect(own_url) as other:
+        other.execute("SET statement_timeout = 0; SELECT * FROM agent_data_store FOR UPDATE")
+        with datastore.connect(own_url, retry_seconds=0, tracking="off") as store:
+            agent = store.agent("u", "b")
+            with pytest.raises(BackendUnavailableError, match=r"longer than the server allows, .* \(57014\)"):
+                agent.increment("k")
+    assert harmed.get("k") == 1
+
+
+def test_a_connection_that_is_cut_in_the_middle_of_a_write_is_in_doubt_and_written_once(own_url, harmed):
+    harmed.set("k", 1)
+    with administrator(own_url) as connection, psycopg.connect(own_url) as other:
+        other.execute("SELECT * FROM agent_data_store FOR UPDATE")
+        with datastore.connect(own_url, tracking="off") as store:
+            results = []
+            thread = threading.Thread(target=lambda: results.append(store.agent("u", "b").increment("k")))
+            thread.start()
+            ended = 0
+            until = time.monotonic() + PATIENCE
+            while not ended and time.monotonic() < until:
+                ended = connection.execute(
+                    "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity "
+                    "WHERE application_name = 'agent-datastore' AND wait_event_type = 'Lock'"
+                ).fetchone()[0]
+            other.rollback()
+            thread.join(PATIENCE)
+    assert (ended, results, harmed.get("k")) == (1, [2], 2)
+
+
+def test_a_replica_is_read_and_takes_no_writes(own, own_url, harmed):
+    """This one waits for a primary that never comes, until it is promoted."""
+    harmed.set_many({f"k{number}": {"n": number} for number in range(10)})
+    own.stop()
+    signal_file = own._folder / "data" / "standby.signal"
+    signal_file.touch()
+    try:
+        own.start()
+        with datastore.connect(f"{own_url}?mode=ro") as store:
+            agent = store.agent("u", "a")
+            assert len(agent.get_all()) == agent.count() == 10
+            assert agent.find({"n": {"$gt": 8}}) == {"k9": {"n": 9}}
+            assert any("it is a replica" in finding.text for finding in store.backend.examine(time.time()))
+        with datastore.connect(own_url, retry_seconds=0, tracking="off") as store:
+            agent = store.agent("u", "a")
+            for call in (lambda: agent.set("k1", 2), lambda: agent.delete("k1"), lambda: store.ensure_index(["n"])):
+                with pytest.raises(BackendUnavailableError, match="takes no writes"):
+                    call()
+            with administrator(own_url) as connection:
+                assert connection.execute("SELECT pg_promote()").fetchone() == (True,)
+            agent.set("k1", 2)
+    finally:
+        signal_file.unlink(missing_ok=True)
+    assert harmed.get("k1") == 2
+
+
+def test_a_server_that_has_no_connection_left_is_an_outage_and_no_wrong_password(own_url, harmed):
+    with administrator(own_url) as connection:
+        connection.execute("CREATE ROLE few LOGIN CONNECTION LIMIT 1; GRANT pg_read_all_data TO few")
+        try:
+            url = f"{own_url.replace('agents@', 'few@')}?mode=ro"
+            with datastore.connect(url, tracking="off") as store:
+                harmed.set("k", 1)
+                with pytest.raises(BackendUnavailableError):
+                    datastore.connect(url, retry_seconds=0)
+                assert store.agent("u", "b").get("k") == 1
+        finally:
+            connection.execute("DROP OWNED BY few; DROP ROLE few")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "sorry, too many clients already",
+        'too many connections for database "agents"',
+        "remaining connection slots are reserved for roles with the SUPERUSER attribute",
+        "the database system is starting up",
+        "the database system is shutting down",
+        "the database system is not yet accepting connections",
+    ],
+)
+def test_a_server_that_is_full_or_starting_is_an_outage(words):
+    error = not_connected(
+        psycopg.OperationalError(f'connection to server at "h", port 5432 failed: FATAL:  {words}'), "h"
+    )
+    assert isinstance(error, BackendUnavailableError)
 
 
 def test_a_role_that_may_only_read(url, agent, sql):

@@ -44,6 +44,8 @@ SINGLES = {
     "namespace_stats": (1, lambda agent: agent.namespace_stats()),
     "count": (1, lambda agent: agent.count()),
     "count of a prefix": (1, lambda agent: agent.count(prefix="k00")),
+    "find": (1, lambda agent: agent.find({"a": {"$gt": 5}}, meta={"createdByAgent": "stranger"})),
+    "count of what matches": (1, lambda agent: agent.count({"a.b": 5})),
     "first": (1, lambda agent: agent.first()),
     "last": (1, lambda agent: agent.last()),
     "scan of 50": (1, lambda agent: agent.scan(limit=50)),

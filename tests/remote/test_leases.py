@@ -50,6 +50,10 @@ def test_a_client_that_goes_away_keeps_no_lease_for_longer_than_its_time(data_st
         lease.data_store.set("key", 1)
     assert not lease.is_held
     assert other.number > lease.number
+    for call in (lambda: lease.data_store.set("key", 1), lease.renew):
+        with pytest.raises(LeaseLostError) as caught:
+            call()
+        assert caught.value.message.count("is over") == caught.value.message.count("Take the lease again") == 1
 
 
 def test_a_child_process_has_no_lease_of_its_parent(data_store):

@@ -7,8 +7,10 @@ import pytest
 
 import datastore
 from datastore import InvalidValueError
-from datastore.conformance.faults import backend_of
+from datastore.backend import Delete
+from datastore.conformance.faults import Wrapped, backend_of
 from datastore.conformance.topics.runs import Dies, KilledError
+from datastore.ids import encode_key
 
 
 def work(run, steps):
@@ -50,6 +52,44 @@ def test_pruning_dies_at_each_write(url, after, tmp_path):
             assert runs.list() == []
             point += 1
         assert point > 3
+
+
+class ForksAndDies(Wrapped):
+    """Lets somebody fork a run just before its head is removed, and dies after that, before it looks who needs it."""
+
+    def __init__(self, inner, fork):
+        super().__init__(inner)
+        self._fork, self._dead = fork, False
+
+    def write(self, writes):
+        if self._dead:
+            raise KilledError
+        if self._fork is not None and isinstance(writes[0], Delete) and writes[0].id.endswith(encode_key("h/run")):
+            fork, self._fork = self._fork, None
+            fork()
+            self._dead = True
+        return super().write(writes)
+
+
+@pytest.mark.parametrize("url", ["memory://", "sqlite:///{}/a.db"])
+def test_a_fork_that_was_begun_while_a_prune_died_keeps_what_it_needs(url, tmp_path):
+    """The next prune finds no head, as it does of a run that is half removed, and the fork that needs it."""
+    with datastore.connect(url.format(tmp_path), tracking="off") as store:
+        runs = store.agent("user", "agent").runs
+        with runs.start("run") as run:
+            run.step("one", int)
+            run.finish("result")
+        dies = ForksAndDies(backend_of(store), lambda: runs.fork("run", at=1, new_id="fork"))
+        with pytest.raises(KilledError):
+            datastore.DataStore(dies, tracking="off").agent("user", "doomed").runs.prune(keep=0)
+        assert runs.get("run") is None
+        assert runs.prune(keep=0) == 0
+        assert (runs.get("run").status, runs.result("run")) == ("done", "result")
+        with runs.resume("fork") as run:
+            assert run.step("one", lambda: "again") == 0
+        while runs.prune(keep=0):
+            pass
+        assert runs.list() == []
 
 
 def test_forks_beside_pruning_have_what_they_need_or_are_refused(tmp_path):

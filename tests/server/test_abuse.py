@@ -367,6 +367,20 @@ def test_two_thousand_connections_that_do_nothing_hold_up_nobody(many_files, ser
             assert server.client(token).call("get", {"key": "k"}).result["value"] == 1
 
 
+def test_one_token_cannot_keep_all_connections_for_itself(store, tmp_path, token):
+    limits = ConnectionLimits(connections=20)
+    with served(store, tmp_path, connections=limits) as server:
+        child = store.tokens.narrow(token)
+        greedy = [server.client(token if number % 2 else child) for number in range(20)]
+        for one in greedy:
+            assert one.call("whoami").status == 200
+        honest = [server.client(store.tokens.mint("bob", "other")) for _ in range(3)]
+        for one in honest:
+            assert one.call("whoami").status == 200
+        for one in honest:
+            assert one.call("get", {"key": "k"}).status == 200
+
+
 # ------------------------------------------------------------------------------------------------------------- fairness
 
 

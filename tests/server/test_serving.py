@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 import datastore
 from datastore import ConfigurationError
 from datastore.cli.app import app
+from datastore.cli.importing import imported
 from datastore.server import serve
 from tests.patience import PATIENCE
 from tests.server.serving import Client, served
@@ -187,6 +188,63 @@ def test_the_command_says_in_one_line_what_is_wrong(tmp_path, monkeypatch):
     result = CliRunner().invoke(app, ["serve", "memory://", "--port", "0", "--host", "0.0.0.0"])
     assert result.exit_code == 1
     assert "others can reach" in result.output
+
+
+MODELS = """
+import datastore
+embedder = datastore.Embedder(lambda texts: [[1.0, float(len(text))] for text in texts], 2, "length")
+class Models:
+    other = embedder
+number = 7
+"""
+
+
+@pytest.mark.parametrize("name", ["embedder", "Models.other"])
+def test_the_command_serves_with_the_hosts_embedder(tmp_path, token_in_a_file, name):
+    (tmp_path / "models.py").write_text(MODELS)
+    server = running("sqlite:///agents.db", "--embedder", f"models:{name}", directory=tmp_path)
+    try:
+        with closing(Client(str(tmp_path / "datastore.sock"), token_in_a_file)) as client:
+            client.call("memory_add", {"text": "tea", "key": "t"})
+            ((score, found, part),) = client.call("memory_search", {"text_or_vector": "tea"}).items
+            assert (found["value"], round(score, 3), part) == ("tea", 1, None)
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.communicate(timeout=PATIENCE)
+    assert server.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("models", "write MODULE:NAME, such as models:embedder"),
+        ("models:", "write MODULE:NAME"),
+        ("../models:embedder", "write MODULE:NAME"),
+        ("no_such_models:embedder", "'no_such_models' cannot be imported: No module named 'no_such_models'"),
+        ("models_at_fault:embedder", "'models_at_fault' cannot be imported: it raised ZeroDivisionError"),
+        ("models:nothing", "'models' has no 'nothing'"),
+        ("models:number", "embedder is an int; give a datastore.Embedder"),
+    ],
+)
+def test_the_command_says_what_is_wrong_with_an_embedder(tmp_path, monkeypatch, place, said):
+    (tmp_path / "models.py").write_text(MODELS)
+    (tmp_path / "models_at_fault.py").write_text("1 / 0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "models", raising=False)
+    result = CliRunner().invoke(app, ["serve", "memory://", "--embedder", place])
+    assert result.exit_code == 1
+    (line,) = result.output.splitlines()
+    assert said in line
+    assert not (tmp_path / "datastore.sock").exists()
+
+
+def test_a_file_in_the_working_directory_takes_the_place_of_no_module(tmp_path, monkeypatch):
+    (tmp_path / "json.py").write_text("raise SystemExit('it was imported')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "json")
+    assert imported("json:dumps", "--embedder")([]) == "[]"
 
 
 def test_after_kill_9_another_server_takes_the_place_and_no_write_is_lost_or_done_twice(tmp_path, token_in_a_file):

@@ -9,6 +9,7 @@ import sys
 import uuid
 from pathlib import Path
 
+from tests.servers.debian import PGBOUNCER, POSTGRESQL_15
 from tests.servers.installing import NotInstalledError, python_environment
 from tests.servers.processes import HOST, Server, temporary_folder
 
@@ -86,6 +87,34 @@ def start() -> None:
 def server() -> Server:
     """Return the server of this test session, started."""
     started = new_server(temporary_folder("postgresql"))
+    started.start()
+    return started
+
+
+@functools.cache
+def server_15() -> Server:
+    """Return the server of Debian's version 15 of this test session, started; its ICU is built in."""
+    started = new_server(temporary_folder("postgresql"), bin=POSTGRESQL_15.program.parent)
+    started.start()
+    return started
+
+
+@functools.cache
+def pooler() -> Server:
+    """Return a PgBouncer before the server of this test session, started: it lends two connections by transaction."""
+    folder = temporary_folder("pgbouncer")
+    settings = folder / "pgbouncer.ini"
+
+    def command(port: int) -> list[str]:
+        settings.write_text(
+            f"[databases]\n* = host={HOST} port={server().port} user={OWNER}\n[pgbouncer]\n"
+            f"listen_addr = {HOST}\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
+            "pool_mode = transaction\ndefault_pool_size = 2\n"
+        )
+        return as_user([str(PGBOUNCER.program), str(settings)])
+
+    folder.chmod(0o755)
+    started = Server("pgbouncer", command, answers, folder, end=signal.SIGINT)
     started.start()
     return started
 

@@ -1,49 +1,6 @@
 """What the tests of queries on SQLite share."""
 
-import dataclasses
-import os
 import sys
-
-from hypothesis import HealthCheck, settings
-
-from datastore.conformance.samples import same
-from datastore.ids import encode_key
-from datastore.queries.language import parse
-from datastore.queries.matcher import compile_filter
-
-EXAMPLES = settings(
-    max_examples=int(os.environ.get("QUERY_EXAMPLES", "25")), deadline=None, suppress_health_check=list(HealthCheck)
-)
-
-
-def put(agent, documents):
-    agent.clear()
-    agent.set_many({f"{number:03}": document for number, document in enumerate(documents)})
-
-
-def check(agent, documents, filter):
-    matches = compile_filter(parse(filter))
-    expected = in_order({f"{number:03}": document for number, document in enumerate(documents) if matches(document)})
-    for _ in range(2):  # the second time, the plan is made of the known one
-        found = agent.find(filter)
-        assert same(found, expected), filter
-        assert list(found) == list(expected), filter
-        assert agent.count(filter) == len(expected), filter
-
-
-def in_order(records):
-    """Return records in the order of their ids."""
-    return {key: records[key] for key in sorted(records, key=encode_key)}
-
-
-def decided(agent, filter, meta=None):
-    """Return what a query has left to check for the portable layer."""
-    return agent.explain(filter, meta=meta)["checked_here"]
-
-
-def small_pages(store, size):
-    backend = store.backend
-    backend.capabilities = dataclasses.replace(backend.capabilities, scan_page=size)
 
 
 def statements_of(store, call):

@@ -12,8 +12,9 @@ from datastore.conformance.samples import same
 from datastore.queries.language import parse
 from datastore.queries.matcher import compile_filter
 from datastore_sqlite import finding, selecting
+from tests.adapters.finding import in_order, small_pages
 from tests.sqlite.files import connect
-from tests.sqlite.queries import in_order, small_pages, statements_of
+from tests.sqlite.queries import statements_of
 
 ODD = [
     None, True, False, 0, 1, -1, 1.0, 1.5, -0.0, 2**20, 2**20 + 0.5, 2**44 + 1, float(2**44 + 1), 2**45, 2**53 + 1,

@@ -4,7 +4,7 @@ import sqlite3
 import threading
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import datastore
@@ -14,7 +14,8 @@ from datastore.ids import encode_key
 from datastore.queries.language import parse, parse_query
 from datastore.queries.matcher import compile_filter
 from datastore_sqlite import indexes
-from tests.sqlite.queries import EXAMPLES, in_order, small_pages, steps_of
+from tests.adapters.finding import examples, in_order, small_pages
+from tests.sqlite.queries import steps_of
 
 MANY = 3_000
 
@@ -264,7 +265,7 @@ def test_what_an_update_moves_within_an_index_is_changed_once_and_hides_nothing_
 def test_the_keys_of_an_index_are_those_that_are_looked_for():
     connection = sqlite3.connect(":memory:")
 
-    @settings(EXAMPLES, max_examples=1_000)
+    @examples(1_000)
     @given(st.floats(allow_nan=False, allow_infinity=False))
     def rounded(number):
         (key,) = connection.execute(

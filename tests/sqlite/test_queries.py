@@ -4,7 +4,7 @@ import pytest
 
 from datastore.backend import Fields, IdRange
 from datastore.queries.language import parse_query
-from tests.sqlite.queries import decided, put
+from tests.adapters.finding import decided, put
 
 
 class TestWhatIsDecided:

@@ -13,13 +13,12 @@ from datastore.asynchronous.memory import AsyncMemory
 from datastore.asynchronous.runs import AsyncRuns
 from datastore.asynchronous.watching_beside import WatchedAsyncBlobs, WatchedAsyncMemory, WatchedAsyncRuns
 from datastore.blobs import Blobs
-from datastore.measuring import MEASURES
+from datastore.measuring import MEASURES, STEPS
 from datastore.memory import Memory
 from datastore.runs import Run, Runs
 from datastore.runs.writer import Writing
 from datastore.watching import FIRST, calls_of
 from datastore.watching_beside import WatchedBlobs, WatchedMemory, WatchedRuns
-from datastore.wire.calls import IN_STEPS
 from tests.asynchronous.looped import LoopedStore
 from tests.watching.test_events import told
 
@@ -146,7 +145,7 @@ def test_every_call_has_a_line_that_says_what_it_comes_to():
     calls = {prefix + name for kind, prefix in kinds.items() for name in calls_of(kind)}
     acts = {name for name, _ in inspect.getmembers(Writing, inspect.isfunction)} - {"entries"}
     assert acts == ACTS
-    beside = {name for name in MEASURES if name.startswith(("blob_", "memory_", "run_"))}
+    beside = {name for name in MEASURES if name.startswith(("blob_", "memory_", "run_"))} - set(STEPS)
     assert beside == calls | {"blob_read"} | {f"run_{act}" for act in acts}
     assert beside <= set(FIRST)
     cases = {name.partition(",")[0] for name in COMES_TO}
@@ -165,17 +164,6 @@ def test_every_call_is_wrapped():
     for kind, watched in twins:
         streams = {"items"} & set(calls_of(kind))
         assert set(calls_of(kind)) - streams == {name for name in vars(watched) if not name.startswith("_")}
-
-
-def test_a_call_has_the_name_that_a_server_tells_for_it():
-    """Where a server has one request for a call. It has others for those that it answers in several."""
-    steps = {name for method in ("blobs", "memory", "runs") for name in IN_STEPS[method]} - {
-        *("lease_renew", "lease_release"),
-    }
-    assert steps - set(MEASURES) == {
-        *("blob_begin", "blob_write", "blob_finish", "blob_abandon", "blob_find"),
-        *("run_read", "run_ends"),
-    }
 
 
 def test_what_is_read_of_an_open_blob_is_told_by_request(ann, events):
@@ -203,6 +191,7 @@ def test_a_run_is_told_of_by_what_is_written_of_it(ann, events):
         ("run_append", "r", None),
         ("run_append", "r", None),
         ("run_wait", "r", None),
+        ("lease_release", "r", None),
     ]
     assert ann.runs.signal("r", "yes", "s3cr3t")
     assert not ann.runs.signal("r", "yes", "later")
@@ -224,10 +213,12 @@ def test_a_run_is_told_of_by_what_is_written_of_it(ann, events):
     assert [event[:2] for event in told(events)] == [
         ("run_wait", "r"),
         ("lock", "inner"),
+        ("lease_release", "inner"),
         *(("run_append", "r"), ("run_begin_children", "r")),
         ("run_append", "r"),
         ("run_history", "r"),
         ("run_append", "r"),
+        ("lease_release", "r"),
     ]
 
 
@@ -269,10 +260,30 @@ def test_a_lock_is_told_when_its_block_begins(ann, events):
         lease.data_store.set("k", 1)
         with pytest.raises(LeaseHeldError), ann.lock("work", timeout=0):
             pass
-    assert told(events) == [("set", "k", None, None, 1, None), ("lock", "work", None, None, 0, "LeaseHeldError")]
+    assert told(events) == [
+        ("set", "k", None, None, 1, None),
+        ("lock", "work", None, None, 0, "LeaseHeldError"),
+        ("lease_release", "work", None, 1, 0, None),
+    ]
     with pytest.raises(datastore.InvalidNameError):
         ann.lock("")
     assert told(events) == [("lock", "", None, None, 0, "InvalidNameError")]
+
+
+def test_what_becomes_of_a_lease_is_told(ann, events):
+    lease = ann.lease("work")
+    lease.renew()
+    assert lease.release()
+    assert not lease.release()
+    with pytest.raises(datastore.LeaseLostError):
+        lease.renew()
+    assert told(events) == [
+        ("lease", "work", None, None, 0, None),
+        ("lease_renew", "work", None, 1, 0, None),
+        ("lease_release", "work", None, 1, 0, None),
+        ("lease_release", "work", None, 0, 0, None),
+        ("lease_renew", "work", None, None, 0, "LeaseLostError"),
+    ]
 
 
 def test_no_value_is_told(ann, events):
@@ -285,7 +296,7 @@ def test_no_value_is_told(ann, events):
         run.state["a"] = secret
         run.step("step", lambda: secret)
         run.finish(secret)
-    assert len(events) == 7
+    assert len(events) == 8
     assert secret not in repr(events)
 
 

@@ -125,10 +125,30 @@ class Listings(Topic):
 
     def test_a_prefix_narrows_the_namespaces(self, data_store: AgentDataStore) -> None:
         """This includes encoded characters and the ends of the alphabet."""
-        names = ["a", "a:", "a:b", "a/b", "a%", "ab", "b", "_", "_a", "%", "é", "🔑", "🔑a", "\U0010ffff", "\ud7ff"]
+        names = [
+            "a",
+            "a.",
+            "a.b",
+            "a:",
+            "a:b",
+            "a/",
+            "a/b",
+            "a0",
+            "a%",
+            "ab",
+            "b",
+            "_",
+            "_a",
+            "%",
+            "é",
+            "🔑",
+            "🔑a",
+            "\U0010ffff",
+            "\ud7ff",
+        ]
         for name in names:
             data_store.use_namespace(name).set("key", 1)
-        for prefix in ["", "a", "a:", "ab", "_", "%", "%2", "é", "🔑", "\U0010ffff", "\ud7ff", "zz", "A"]:
+        for prefix in ["", "a", "a.", "a:", "a/", "ab", "_", "%", "%2", "é", "🔑", "\U0010ffff", "\ud7ff", "zz", "A"]:
             expected = in_order(name for name in names if name.startswith(prefix))
             assert data_store.list_namespaces(prefix) == expected, f"under the prefix {prefix!r}"
 

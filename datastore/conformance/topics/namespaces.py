@@ -180,7 +180,8 @@ class Namespaces(Topic):
         assert stats[0] == NamespaceStats("a:b", 1, 1_002, ("second",), record_of(second, "z").updated_at)
         assert stats[1] == NamespaceStats("a", 2, 7, ("first", "second"), last)
         assert len(stats) == 2
-        assert first.namespace_stats("a:") == stats[:1]
+        assert first.namespace_stats("a:") == first.namespace_stats(end="a") == stats[:1]
+        assert first.namespace_stats("a", start="a") == first.namespace_stats(start="a", end="b") == stats[1:]
         assert first.namespace_stats("none") == []
         assert store.agent("nobody", "agent").namespace_stats() == []
 
@@ -198,7 +199,13 @@ class Namespaces(Topic):
         for name in names:
             for namespace in ("a", "b"):
                 store.agent(name, "agent", namespace).set_many({"x": 1, "y": 2})
-        assert sorted(store.users()) == sorted(names)
+        everybody = list(store.users())
+        assert sorted(everybody) == sorted(names)
+        pages, after = list[str](), None
+        while page := list(store.users(after=after, limit=3)):
+            pages += page
+            after = page[-1]
+        assert pages == everybody
         store.forget("u")
         assert sorted(store.users()) == sorted(set(names) - {"u"})
 

@@ -1,0 +1,175 @@
+"""Finding: a plan for a query, the pages of its result, and the indexes that help."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from datastore import deadlines
+from datastore.adapters.pushdown import push, query_of
+from datastore.backend import Document, DocumentPage, Fields, IdRange, Plan, Query
+from datastore.documents import fields_of
+from datastore.errors import BackendUnavailableError
+from datastore.ids import scope_of
+from datastore.queries.tree import Path, asks
+from datastore_postgresql.client import Session
+from datastore_postgresql.failures import NAME
+from datastore_postgresql.indexes import Index, best_search, conditions_of, declare
+from datastore_postgresql.queries import Sql, literal
+from datastore_postgresql.reading import Reader, bounds
+
+if TYPE_CHECKING:
+    from datastore.queries.matcher import Predicate
+
+_BUILD_SECONDS = 3_600.0
+"""How long building an index may take, unless the call may take less."""
+_LOOK_SECONDS = 0.5
+"""How often is looked whether an index is there that somebody else builds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresPlan(Plan):
+    """A plan, with what a page needs of it.
+
+    Attributes:
+        where: The SQL that says whether a row may match, and so is worth reading.
+        sure: The SQL that says whether a row certainly matches what the database decides.
+        parameters: The parameters of all.
+        searches: The conditions by which an index finds the rows; empty if none does.
+        decided: The part of the query that the database decides, to check the rows that it is not sure of.
+    """
+
+    where: str
+    sure: str
+    parameters: dict[str, Any]
+    searches: Sequence[str]
+    decided: Query
+
+
+class Finder:
+    """Plans queries, finds documents by them, and makes indexes.
+
+    Args:
+        session: The connections.
+        table: The table, as SQL.
+        schema: Its schema.
+        reader: Reads the pages.
+        known: The indexes that are there.
+    """
+
+    def __init__(self, session: Session, table: str, schema: str, reader: Reader, known: Iterable[Index]) -> None:
+        self._session = session
+        self._table = table
+        self._schema = schema
+        self._reader = reader
+        self._indexes = {index.name: index for index in known}
+
+    def plan(self, range: IdRange, query: Query) -> PostgresPlan | None:
+        """See `Backend.plan`. It asks nothing: indexes are those that were there, or that this process has made."""
+        sql = Sql()
+        found = push(query, sql, tuple)
+        if found is None:
+            return None
+        where = " AND ".join([f"({piece.expression}) IS NOT FALSE" for piece in found.pieces]) or "TRUE"
+        sure = " AND ".join([f"({piece.expression}) IS TRUE" for piece in found.pieces if piece.exact]) or "TRUE"
+        scope = scope_of(range)
+        filters = [piece.filter for piece in found.pieces if piece.about == "value"]
+        search = None if scope is None else best_search(list(self._indexes.values()), scope[1], filters)
+        searches: list[str] = []
+        if search is not None:
+            searches = conditions_of(search, ":".join(range.start.split(":")[:2]), sql.bind)
+        return PostgresPlan(
+            pushed=found.pushed,
+            residual=found.residual,
+            native={"searches": searches, "where": where, "parameters": sql.parameters},
+            index=None if search is None else search.on.name,
+            where=where,
+            sure=sure,
+            parameters=sql.parameters,
+            searches=searches,
+            decided=query_of([piece for piece in found.pieces if piece.exact]),
+        )
+
+    def find(
+        self, range: IdRange, plan: PostgresPlan, fields: Fields, limit: int, after: str | None, *, reverse: bool
+    ) -> DocumentPage:
+        """See `Backend.find`.
+
+        Requests: 1; 0 for an empty range.
+        """
+        within, parameters = bounds(range, after, reverse=reverse)
+        if parameters["start"] >= parameters["end"]:
+            return DocumentPage((), None)
+        return self._reader.page(
+            f"{within} AND {plan.where}",
+            {**parameters, **plan.parameters},
+            fields,
+            limit,
+            reverse=reverse,
+            searches=plan.searches,
+            sure=plan.sure,
+            matches=_closer_look(plan.decided),
+            looked_at=Fields.ALL if asks(plan.decided.meta) else Fields.VALUE,
+        )
+
+    def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
+        """See `Backend.ensure_index`. Others read and write meanwhile.
+
+        An index that was not finished is removed, and made anew; while somebody else builds it, this waits.
+
+        Requests: 4; 1 if it is there, 0 if this store knows it already; more while somebody else builds it.
+        """
+        index = declare(fields, encoded_namespace)
+        while index.name not in self._indexes:
+            state, comment = self._look(index)
+            if state == "finished":
+                if comment != index.comment:  # for other processes; and the planner knows nothing of new expressions
+                    self._session.ask(
+                        f'COMMENT ON INDEX "{self._schema}"."{index.name}" IS {literal(index.comment)}; '
+                        f"ANALYZE {self._table}"
+                    )
+                self._indexes[index.name] = index
+            elif state == "being built":
+                self._wait(index)
+            else:
+                self._make(index, again=state == "unfinished")
+        return index.name
+
+    def _look(self, index: Index) -> tuple[str, str | None]:
+        """Return how far an index is, and its comment; ``missing`` if there is none."""
+        rows = self._session.ask(
+            """
+            SELECT CASE WHEN x.indisvalid THEN 'finished'
+                WHEN EXISTS (SELECT FROM pg_stat_progress_create_index AS p WHERE p.index_relid = i.oid)
+                THEN 'being built' ELSE 'unfinished' END, obj_description(i.oid, 'pg_class')
+            FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid
+            JOIN pg_namespace AS n ON n.oid = i.relnamespace WHERE n.nspname = %s AND i.relname = %s""",
+            (self._schema, index.name),
+        )
+        return (rows[0][0], rows[0][1]) if rows else ("missing", None)
+
+    def _make(self, index: Index, *, again: bool) -> None:
+        if again:
+            self._session.ask(f'DROP INDEX CONCURRENTLY IF EXISTS "{self._schema}"."{index.name}"', (), _BUILD_SECONDS)
+        self._session.ask(
+            f'CREATE INDEX CONCURRENTLY IF NOT EXISTS "{index.name}" ON {self._table} {index.body}', (), _BUILD_SECONDS
+        )
+
+    def _wait(self, index: Index) -> None:
+        left = deadlines.left()
+        if left < _LOOK_SECONDS:
+            raise BackendUnavailableError(f"the index {index.name} is still being built; ask again later", backend=NAME)
+        time.sleep(_LOOK_SECONDS)
+
+
+def _closer_look(query: Query) -> Callable[[Document], bool] | None:
+    """Return what tells whether a document matches; ``None`` if all do."""
+    from datastore.queries.matcher import compile_filter  # here, because a store that is opened need not ask anything
+
+    value: Predicate | None = compile_filter(query.value) if asks(query.value) else None
+    meta: Predicate | None = compile_filter(query.meta) if asks(query.meta) else None
+    if value is None and meta is None:
+        return None
+    return lambda one: (value is None or value(one.value)) and (meta is None or meta(fields_of(one)))

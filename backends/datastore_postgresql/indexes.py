@@ -1,0 +1,271 @@
+"""Indexes on fields of values: what they hold, and which of their keys a query must look at.
+
+An index is of expressions: the user and the namespace of the id, then two for each field, then the id. The first of the
+two says what the value is, and the beginning of a text; the second is the number. So everything that may be equal to a
+constant, or lies in a range of texts or of numbers, is in one piece. A row that the index finds only *may* match: the
+expression of `datastore_postgresql.queries` decides. `_ANYTHING` is for what only a closer look shows (arrays, and
+values that are kept as text): every search looks at these, too.
+
+An entry of more than 2,704 bytes would make the write fail, so a text is cut.
+https://www.postgresql.org/docs/current/sql-createindex.html
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from itertools import product
+from typing import Any, NamedTuple, TypeAlias
+from urllib.parse import unquote
+
+from datastore.adapters.choosing import Asked, Fit, choose, fit
+from datastore.errors import UnsupportedError
+from datastore.ids import encode_name
+from datastore.queries.tree import Compare, Condition, Field, Filter, In, Path
+from datastore_postgresql.failures import NAME
+from datastore_postgresql.queries import as_json, kind_of, quoted, value_at
+from datastore_postgresql.reading import PREFIX
+from datastore_postgresql.schema import TABLE
+
+Bind: TypeAlias = Callable[[Any, str], str]
+Key: TypeAlias = tuple[str, str]
+"""What the two expressions of a field are for a value."""
+
+MOST_FIELDS = 8
+_CHARACTERS = 160
+"""How many characters of text an entry holds, of all fields together: with an id of the longest names 2,500 bytes."""
+_MERGED = 12
+"""Up to this many searches are merged in the order of ids."""
+_MOST_SEARCHES = 64
+_NO_NUMBER = "0"
+_ANYTHING = ("a", _NO_NUMBER)
+_NOTHING: list[Key] = [("m", _NO_NUMBER), ("z", _NO_NUMBER)]
+"""A missing field, and null."""
+
+
+@dataclass(frozen=True)  # without slots, so that properties can be cached
+class Index:
+    """An index that `Backend.ensure_index` made, or will."""
+
+    fields: tuple[Path, ...]
+    namespace: str | None
+    """The namespace's plain name; ``None`` for all namespaces."""
+
+    @cached_property
+    def name(self) -> str:
+        """The name: the same for the same fields and namespace. It would change if the keys ever changed."""
+        readable = re.sub("[^A-Za-z0-9]+", "_", "_".join(".".join(path) for path in self.fields))[:29]
+        return f"{TABLE}_by_{readable}_{sha256(self.body.encode()).hexdigest()[:12]}"
+
+    @property
+    def comment(self) -> str:
+        """What the index's comment says, for other processes."""
+        return "agent-datastore, index " + json.dumps([self.fields, self.namespace])
+
+    @cached_property
+    def body(self) -> str:
+        """What the index is of."""
+        keys = ", ".join(f"({text}), ({number})" for text, number in self.keys)
+        return f'(({PREFIX}), {keys}, "_id")' + (f" WHERE {self.condition}" if self.condition else "")
+
+    @cached_property
+    def condition(self) -> str:
+        """The SQL condition for rows of its namespace. With a parameter, PostgreSQL might not use the index."""
+        if self.namespace is None:
+            return ""
+        return f"split_part(\"_id\", ':', 2) = {quoted(encode_name(self.namespace, 'namespace'))}"
+
+    @cached_property
+    def keys(self) -> list[tuple[str, str]]:
+        """The two expressions of each field."""
+        return [_key_expressions(path, self.longest) for path in self.fields]
+
+    @property
+    def longest(self) -> int:
+        """How many characters of a text are in a key."""
+        return _CHARACTERS // len(self.fields)
+
+
+def declare(fields: Sequence[Path], encoded_namespace: str | None) -> Index:
+    """Return the index on the given fields.
+
+    Raises:
+        UnsupportedError: If there are too many fields, or one of the paths is too long or has a NUL.
+    """
+    if len(fields) > MOST_FIELDS:
+        raise UnsupportedError(f"an index has {MOST_FIELDS} fields at most, not {len(fields)}", backend=NAME)
+    for path in fields:
+        if value_at("value", path) is None:
+            raise UnsupportedError(
+                f"an index on {'.'.join(path)!r} is not possible: its path has a NUL, or is too long", backend=NAME
+            )
+    return Index(tuple(fields), None if encoded_namespace is None else unquote(encoded_namespace, errors="strict"))
+
+
+def known(comments: Mapping[str, str]) -> list[Index]:
+    """Return the indexes that this version can use, given the comments of all by their names."""
+    found = []
+    for name, comment in comments.items():
+        start, _, body = comment.partition(", index ")
+        try:
+            fields, namespace = json.loads(body)
+            index = Index(tuple(map(tuple, fields)), namespace)
+            if start == "agent-datastore" and index.name == name:
+                found.append(index)
+        except (ValueError, TypeError):
+            pass  # somebody else's
+    return found
+
+
+def _key_expressions(path: Path, longest: int) -> tuple[str, str]:
+    value = value_at("value", path)
+    text = (
+        f"CASE {kind_of('value', path)} WHEN 'string' THEN 's' || left({value} #>> '{{}}', {longest})"
+        f" WHEN 'number' THEN 'n' WHEN 'boolean' THEN 'b' || ({value} #>> '{{}}') WHEN 'null' THEN 'z'"
+        f" WHEN 'object' THEN 'o' WHEN 'missing' THEN 'm' ELSE '{_ANYTHING[0]}' END"
+    )
+    number = f"CASE jsonb_typeof({value}) WHEN 'number' THEN {value}::numeric ELSE {_NO_NUMBER} END"
+    return f'({text}) COLLATE "C"', number
+
+
+class Keys(NamedTuple):
+    """The keys of all values for which the conditions on one field may hold, besides `_ANYTHING`."""
+
+    points: list[Key]
+    bounds: list[tuple[str, str | float]]
+    """Operators and constants, of the range that the keys are in if there are no points."""
+
+
+def keys_by_path(filters: Iterable[Filter], longest: int) -> dict[Path, Keys]:
+    """Return for each path in some filters where to look for what satisfies all of them."""
+    found: dict[Path, Keys] = {}
+    for filter in filters:
+        if isinstance(filter, Field) and (keys := _keys(filter.condition, longest)) is not None:
+            there = found.get(filter.path)
+            found[filter.path] = keys if there is None else _both(there, keys)
+    return found
+
+
+def _keys(condition: Condition, longest: int) -> Keys | None:
+    match condition:
+        case In(values):
+            return Keys(list(dict.fromkeys(key for value in values for key in _points(value, longest))), [])
+        case Compare("$eq", value):
+            return Keys(_points(value, longest), [])
+        case Compare(operator, str() as text):
+            text = text.partition("\0")[0][:longest]
+            return Keys([], [(">=" if operator.startswith("$g") else "<=", text)])
+        case Compare(operator, int() | float() as number) if not isinstance(number, bool):
+            return Keys([], [(">=" if operator.startswith("$g") else "<=", number)])
+    return None
+
+
+def _points(value: Any, longest: int) -> list[Key]:
+    """Return the keys that a value equal to this one may have, besides `_ANYTHING`."""
+    if value is None:
+        return _NOTHING
+    if isinstance(value, str):
+        return [] if "\0" in value else [("s" + value[:longest], _NO_NUMBER)]
+    if isinstance(value, bool):
+        return [("b" + as_json(value), _NO_NUMBER)]
+    if isinstance(value, int | float):
+        return [("n", as_json(value))]
+    return [("o", _NO_NUMBER)] if isinstance(value, dict) else []
+
+
+def _both(one: Keys, other: Keys) -> Keys:
+    """Return where to look for what is in both. Looking at either is enough, so the smaller one is chosen."""
+    if one.bounds and other.bounds:
+        kind = type(one.bounds[0][1])
+        same = [bound for bound in other.bounds if isinstance(bound[1], str) == issubclass(kind, str)]
+        return Keys([], one.bounds + same)
+    return min(one, other, key=lambda keys: (bool(keys.bounds), len(keys.points)))
+
+
+class Search(NamedTuple):
+    """Where to look in an index."""
+
+    on: Index
+    keys: list[Keys]
+    """Of its first fields."""
+
+
+def best_search(indexes: Iterable[Index], namespace: str, filters: Sequence[Filter]) -> Search | None:
+    """Return the search with the index that fits best (`datastore.adapters.choosing`); ``None`` if no index helps."""
+
+    def answer(index: Index) -> tuple[Fit, Search] | None:
+        by_path = keys_by_path(filters, index.longest)
+        keys: list[Keys] = []
+        for path in index.fields:
+            if path not in by_path or _is_ranged(keys):
+                break
+            keys.append(by_path[path])
+        if not keys:
+            return None
+        ranged = _is_ranged(keys)
+        equal, nothing = len(keys) - ranged, len(index.fields) - len(keys)
+        asked = [Asked.EQUAL] * equal + [Asked.RANGE] * ranged + [Asked.NOTHING] * nothing
+        return fit(asked), Search(index, keys)
+
+    return choose(indexes, namespace, answer)
+
+
+def _is_ranged(keys: Sequence[Keys]) -> bool:
+    return bool(keys) and bool(keys[-1].bounds)
+
+
+def conditions_of(search: Search, prefix: str, bind: Bind) -> list[str]:
+    """Return conditions for the rows that a search finds; no row fulfils two of them.
+
+    There is one for each combination of keys, if there are few: PostgreSQL reads the rows of each in the order of ids,
+    and no more than are wanted. Otherwise there is one for each combination of kinds.
+
+    Args:
+        search: The search.
+        prefix: The beginning of the ids, without the last colon.
+        bind: Returns the SQL of a parameter.
+    """
+    index = search.on
+    scope = f"{PREFIX} = {bind(prefix, 'text')}" + (f" AND {index.condition}" if index.condition else "")
+    number = 1
+    for keys in search.keys:
+        number *= len(keys.points) + 1
+    ways: list[list[str]] = []
+    parts = 1
+    for keys, expressions in zip(search.keys, index.keys, strict=False):
+        ways.append(_ways(keys, *expressions, bind, merged=number <= _MERGED))
+        parts *= len(ways[-1])
+        if parts > _MOST_SEARCHES:
+            ways.pop()
+            break
+    return [" AND ".join((scope, *way)) for way in product(*ways)]
+
+
+def _ways(keys: Keys, text: str, number: str, bind: Bind, *, merged: bool) -> list[str]:
+    """Return the conditions that the keys of a field are some of those to look at; no row fulfils two of them."""
+
+    def exactly(key: Key) -> str:
+        stands_alone = key[0] != "n"
+        return f"{text} = {bind(key[0], 'text')} AND {number} = " + (
+            _NO_NUMBER if stands_alone else bind(key[1], "numeric")
+        )
+
+    anything = exactly(_ANYTHING)
+    if keys.bounds:
+        if isinstance(keys.bounds[0][1], str):
+            bounds = " AND ".join(f"{text} {how} {bind(f's{what}', 'text')}" for how, what in keys.bounds)
+            return [f"{text} >= 's' AND {text} < 't' AND {bounds}", anything]
+        bounds = " AND ".join(f"{number} {how} {bind(as_json(what), 'numeric')}" for how, what in keys.bounds)
+        return [f"{text} = 'n' AND {bounds}", anything]
+    if merged:
+        return [*map(exactly, keys.points), anything]
+    texts = [point[0] for point in keys.points if point[0] != "n"]
+    numbers = [point[1] for point in keys.points if point[0] == "n"]
+    found = [f"{text} = ANY({bind([*texts, _ANYTHING[0]], 'text[]')}) AND {number} = {_NO_NUMBER}"]
+    if numbers:
+        found.append(f"{text} = 'n' AND {number} = ANY({bind(numbers, 'text[]')}::numeric[])")
+    return found

@@ -1,0 +1,213 @@
+"""What LangGraph's checkpointer reads: a checkpoint, lists of them, and the history of delta channels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from datastore import BatchError, DamagedRecordError, InvalidValueError, Item, Page, Record
+from datastore.bridges.extras import needs
+from datastore.bridges.langgraph_format import Place, known, part, place_of, unpacked
+from datastore.bridges.langgraph_thread import HEAD, Context, configured, finding, number_of
+from datastore.bridges.steps import Asked, Steps, ask
+
+with needs("LangGraph", "langgraph"):
+    from langgraph.checkpoint.base import CheckpointTuple, writes_sort_key
+
+_PAGE = 50
+
+
+def getting(context: Context, config: Mapping[str, Any]) -> Steps[CheckpointTuple | None]:
+    """Return a checkpoint, the newest one if none is named.
+
+    Requests: 3; 4 if one is named that this process has not seen. Large values take those of blobs.
+    """
+    place = place_of(config)
+    named = config["configurable"].get("checkpoint_id")
+    record: Record | None
+    if named:
+        record = yield from finding(context, place, str(named))
+    else:
+        record = yield ask("last", place.checkpoints)
+        if record is None:
+            context.empty[place] = True
+        else:
+            context.empty.pop(place)
+            context.numbers[place, known(record)["checkpoint"]["id"]] = number_of(record)
+    if record is None:
+        return None
+    (found,) = yield from _loading(context, [record])
+    if not named:
+        found.config["configurable"][HEAD] = True
+        return found
+    context.claims.pop((place, str(named)))  # whoever names a checkpoint may begin a branch at it
+    if HEAD in config["configurable"]:
+        found.config["configurable"][HEAD] = None  # what is named is no longer what was loaded as the newest
+    return found
+
+
+class Listing:
+    """A list of checkpoints, the newest first, of which page after page is asked for."""
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | None,
+        filter: Mapping[str, Any] | None,
+        before: Mapping[str, Any] | None,
+        limit: int | None,
+    ) -> None:
+        if limit is not None and type(limit) is not int:
+            raise InvalidValueError(f"limit is a {type(limit).__name__}; it must be a number of checkpoints, or None")
+        configurable: Mapping[str, Any] = (config or {}).get("configurable") or {}
+        self._place = place_of(config) if config else None
+        self._every = "checkpoint_ns" not in configurable
+        self._id = configurable.get("checkpoint_id")
+        self._filter = dict(filter or {})
+        self._before = ((before or {}).get("configurable") or {}).get("checkpoint_id")
+        self._left = limit
+        self._cursor: str | None = None
+        self._end: str | None = None
+        self.goes_on = limit is None or limit > 0
+
+    def page(self, context: Context) -> Steps[list[CheckpointTuple]]:
+        """Return the next checkpoints, and note whether there may be more."""
+        if self._id and self._place is not None:
+            self.goes_on = False
+            record: Record | None = yield from finding(context, self._place, self._id)
+            records = [record] if record is not None else []
+        else:
+            records = yield from self._records(context)
+        chosen = [record for record in records if self._is_asked_for(known(record))]
+        if self._left is not None:
+            chosen = chosen[: self._left]
+            self._left -= len(chosen)
+            self.goes_on = self.goes_on and self._left > 0
+        return (yield from _loading(context, chosen)) if chosen else []
+
+    def _records(self, context: Context) -> Steps[list[Record]]:
+        place = self._place
+        if place is None:
+            prefix = "checkpoint/"
+        elif self._every:
+            prefix = f"checkpoint/{part(place.thread)}/"
+        else:
+            prefix = place.checkpoints
+            if self._before and self._cursor is None:  # an id of another place is not found here, and is compared
+                at: Record | None = yield from finding(context, place, self._before)
+                self._end = at.key if at is not None else None
+        size = _PAGE if self._filter or self._left is None else min(_PAGE, self._left)
+        end, cursor = self._end, self._cursor
+        page: Page = yield ask("scan", prefix, end=end, reverse=True, limit=size, cursor=cursor)
+        self._cursor = page.cursor
+        self.goes_on = page.cursor is not None
+        return page.records
+
+    def _is_asked_for(self, kept: Mapping[str, Any]) -> bool:
+        return (self._before is None or kept["checkpoint"]["id"] < self._before) and all(
+            kept["metadata"].get(key) == value for key, value in self._filter.items()
+        )
+
+
+def _place(kept: Mapping[str, Any]) -> Place:
+    return Place(kept["thread"], kept["ns"])
+
+
+def _loading(context: Context, records: Sequence[Record]) -> Steps[list[CheckpointTuple]]:
+    """Read the values and the pending writes of checkpoints: 2 requests for those of one place."""
+    documents = [known(record) for record in records]
+    by_place: dict[Place, list[str]] = {}
+    for one in documents:
+        by_place.setdefault(_place(one), []).append(one["checkpoint"]["id"])
+    keys = [key for one in documents for key in value_keys(one).values()]
+    answers: list[Any] = yield [
+        ask("get_records", keys),
+        *(asking_writes(place, ids) for place, ids in by_place.items()),
+    ]
+    values: dict[str, Record] = answers[0]
+    yield from renewing(context, values.values())
+    pending: dict[tuple[Place, str], list[Record]] = {}
+    for place, page in zip(by_place, answers[1:], strict=True):
+        for record in page.records:
+            pending.setdefault((place, known(record)["checkpoint"]), []).append(record)
+    found = []
+    for one in documents:
+        place, checkpoint_id = _place(one), one["checkpoint"]["id"]
+        loaded = {}
+        for channel, key in value_keys(one).items():
+            loaded[channel] = yield from loading_value(context, values.get(key), key)
+        writes = yield from loading_writes(context, pending.get((place, checkpoint_id), []))
+        others = unpacked(context.serde, one["others"]) if "others" in one else {"checkpoint": {}, "metadata": {}}
+        checkpoint: Any = {**one["checkpoint"], **others["checkpoint"], "channel_values": loaded}
+        metadata: Any = {**one["metadata"], **others["metadata"]}
+        parent = configured(place, one["parent"]) if one["parent"] else None
+        found.append(CheckpointTuple(configured(place, checkpoint_id), checkpoint, metadata, parent, writes))
+    return found
+
+
+def value_keys(kept: Mapping[str, Any]) -> dict[str, str]:
+    """Return the keys of the values of a checkpoint, by channel."""
+    versions = kept["checkpoint"]["channel_versions"]
+    return {channel: _place(kept).value(channel, versions[channel]) for channel in kept["stored"]}
+
+
+def loading_value(context: Context, record: Record | None, key: str) -> Steps[Any]:
+    """Return what a record holds, or the blob that it names."""
+    if record is None:
+        raise DamagedRecordError(f"a checkpoint names the record {key!r}, and there is none")
+    kept = known(record)
+    if "blob" in kept:
+        data: bytes | None = yield ask("blobs.get", kept["blob"])
+        if data is None:
+            raise DamagedRecordError(f"the record {key!r} names a blob, and there is none")
+        kept = {**kept, "base64": data}
+    return unpacked(context.serde, kept)
+
+
+def asking_writes(place: Place, ids: Sequence[str]) -> Asked:
+    """Ask for the pending writes of all checkpoints from the first id to the last one."""
+    first, last = place.writes(min(ids)), place.writes(max(ids))
+    if first == last:
+        return ask("scan", first)
+    return ask("scan", start=first, end=f"{last[:-1]}0")  # 0 follows the slash
+
+
+def loading_writes(context: Context, records: Iterable[Record]) -> Steps[list[tuple[str, str, Any]]]:
+    """Return pending writes in the order in which a step applies them."""
+    kept = [(known(record), record) for record in records]
+    kept.sort(key=lambda one: writes_sort_key(one[0]["path"], one[0]["task"], one[0]["index"]))
+    writes = []
+    for one, record in kept:
+        value = yield from loading_value(context, record, record.key)
+        writes.append((one["task"], one["channel"], value))
+    return writes
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def renewing(context: Context, records: Iterable[Record]) -> Steps[None]:
+    """Keep longer what would be gone within three quarters of the time: whoever reads it may put a checkpoint on it.
+
+    Records are kept twice as long as a checkpoint must be readable, that is 2 t. What is read has at least 1.5 t left
+    after this; a run puts its checkpoints within 0.5 t, and each has what it needs for another t.
+    """
+    if context.ttl is None:
+        return
+    due = _now() + timedelta(seconds=0.75 * context.ttl)
+    old = [record for record in records if record.expires_at is not None and record.expires_at < due]
+    for record in old:
+        if "blob" in (kept := known(record)):
+            yield from _renewing_blob(context, kept["blob"])
+    if old:
+        items = [Item(one.key, one.value, ttl=context.ttl, if_revision=one.revision) for one in old]
+        with suppress(BatchError):  # somebody else has renewed them, or removed the thread
+            yield ask("set_many", items)
+
+
+def _renewing_blob(context: Context, name: str) -> Steps[None]:
+    data: bytes | None = yield ask("blobs.get", name)
+    if data is not None:
+        yield ask("blobs.put", name, data, ttl=context.ttl)

@@ -1,0 +1,217 @@
+"""LangGraph's store on any database of the store. See ``docs/bridges/langgraph.md``.
+
+graph = builder.compile(store=DataStoreStore(data_store))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+from datastore import AgentDataStore, AsyncAgentDataStore, EmbedderError, Match, Record
+from datastore import Item as Stored
+from datastore.bridges.extras import needs
+from datastore.bridges.langgraph_names import Names, as_query, matches
+from datastore.bridges.steps import Asked, Steps, arun, ask, ask_in, run
+
+with needs("LangGraph", "langgraph"):
+    from langchain_core.embeddings import Embeddings
+    from langgraph.store.base import (
+        BaseStore,
+        GetOp,
+        IndexConfig,
+        Item,
+        ListNamespacesOp,
+        Op,
+        PutOp,
+        Result,
+        SearchItem,
+        SearchOp,
+        TTLConfig,
+        ensure_embeddings,
+        get_text_at_path,
+    )
+    from langgraph.store.base import validate_op_namespace as check_namespace
+
+_MINUTE = 60.0
+_TTL = "ttl"
+"""In the metadata of a record: for how many minutes it lives after it was used."""
+
+
+class DataStoreStore(BaseStore):
+    """Keeps what LangGraph's agents remember across threads, for one user, beside the namespace of an agent's store.
+
+    It can be shared between threads and between event loops. Of several operations in one batch those that read see
+    what was there before those that write.
+
+    Args:
+        data_store: What the items are kept in; or its awaited twin.
+        index: How texts are embedded, for `search` with a query: ``{"dims": ..., "embed": ..., "fields": [...]}``. All
+            texts of an item are embedded as one. Without it a query is not looked at, as in LangGraph's own stores.
+        ttl: ``{"default_ttl": minutes, "refresh_on_read": True}``.
+    """
+
+    supports_ttl = True
+
+    def __init__(
+        self,
+        data_store: AgentDataStore | AsyncAgentDataStore,
+        *,
+        index: IndexConfig | None = None,
+        ttl: TTLConfig | None = None,
+    ) -> None:
+        self._store = data_store.sync if isinstance(data_store, AsyncAgentDataStore) else data_store
+        self._twin = self._store.asynchronous
+        self._names = Names(self._store.namespace)
+        self.ttl_config = ttl
+        self._embed: Embeddings | None = ensure_embeddings(index["embed"]) if index else None
+        self._fields: list[str] = (index or {}).get("fields") or ["$"]
+
+    def batch(self, ops: Iterable[Op]) -> list[Result]:
+        batch = _Batch(self._names, list(ops), self._fields if self._embed else None)
+        vectors: list[list[float]] = []
+        if self._embed is not None and batch.texts:
+            try:
+                vectors = self._embed.embed_documents(batch.texts)
+            except Exception as error:
+                raise EmbedderError(f"embed has failed: {type(error).__name__}") from error
+        return run(self._store, batch.steps(vectors))
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        batch = _Batch(self._names, list(ops), self._fields if self._embed else None)
+        vectors: list[list[float]] = []
+        if self._embed is not None and batch.texts:
+            try:
+                vectors = await self._embed.aembed_documents(batch.texts)
+            except Exception as error:
+                raise EmbedderError(f"embed has failed: {type(error).__name__}") from error
+        return await arun(self._twin, batch.steps(vectors))
+
+
+class _Batch:
+    """Some operations: all is checked before anything is asked."""
+
+    def __init__(self, names: Names, ops: list[Op], fields: list[str] | None) -> None:
+        self._names = names
+        self._ops = ops
+        self._puts: dict[tuple[str, str], PutOp] = {}  # of several puts of one item the last one counts
+        self._places: dict[Any, int] = {}  # of a text that is embedded, by the put or the operation that needs it
+        self.texts: list[str] = []
+        for at, op in enumerate(ops):
+            check_namespace(op)
+            if isinstance(op, PutOp):
+                self._puts[names.encoded(op.namespace), op.key] = op
+            elif isinstance(op, SearchOp):
+                as_query(op.filter)
+                if op.query and fields is not None:
+                    self._embedded(at, op.query)
+        for place, put in self._puts.items():
+            if put.value is not None and put.index is not False and fields is not None:
+                found = [text for path in put.index or fields for text in get_text_at_path(put.value, path)]
+                if found:
+                    self._embedded(place, "\n".join(found))
+
+    def _embedded(self, who: Any, text: str) -> None:
+        self._places[who] = len(self.texts)
+        self.texts.append(text)
+
+    def steps(self, vectors: list[list[float]]) -> Steps[list[Result]]:
+        results: list[Result] = [None] * len(self._ops)
+        yield from self._getting(results)
+        for at, op in enumerate(self._ops):
+            if isinstance(op, SearchOp):
+                vector = vectors[self._places[at]] if at in self._places else None
+                results[at] = yield from self._searching(op, vector)
+            elif isinstance(op, ListNamespacesOp):
+                results[at] = yield from self._listing(op)
+        yield from self._putting(vectors)
+        return results
+
+    def _getting(self, results: list[Result]) -> Steps[None]:
+        """Requests: 1 for each namespace, and 1 for each item that is kept on."""
+        wanted: dict[str, dict[str, list[int]]] = {}
+        for at, op in enumerate(self._ops):
+            if isinstance(op, GetOp):
+                wanted.setdefault(self._names.encoded(op.namespace), {}).setdefault(op.key, []).append(at)
+        answers: list[dict[str, Record]] = yield [ask_in(ns, "get_records", list(keys)) for ns, keys in wanted.items()]
+        kept_on: list[Record] = []
+        for keys, records in zip(wanted.values(), answers, strict=True):
+            for key, record in records.items():
+                for at in keys[key]:
+                    results[at] = Item(**self._members(record))
+                if any(getattr(self._ops[at], "refresh_ttl", False) for at in keys[key]):
+                    kept_on.append(record)
+        yield _touching(kept_on)
+
+    def _searching(self, op: SearchOp, vector: list[float] | None) -> Steps[list[SearchItem]]:
+        """Requests: those of `find_in`; with a query 1 or more for the namespaces, and those of `search` for each."""
+        found: list[SearchItem] = []
+        records: list[Record] = []
+        prefix, query = self._names.encoded(op.namespace_prefix), as_query(op.filter)
+        if op.limit < 1:
+            return found
+        if vector is None:
+            records = yield ask("find_in", prefix, query, limit=op.limit, skip=op.offset)
+            found = [SearchItem(**self._members(record)) for record in records]
+        else:
+            namespaces: list[str] = yield ask("list_namespaces", prefix)
+            near: list[Match] = []
+            if namespaces:
+                everywhere = dict.fromkeys(namespaces)
+                near = yield ask("memory.search_across", everywhere, vector, op.offset + op.limit, filter=query)
+            near = near[op.offset :]
+            found = [SearchItem(**self._members(match.record), score=match.score) for match in near]
+            records = [match.record for match in near]
+        if op.refresh_ttl:
+            yield _touching(records)
+        return found
+
+    def _listing(self, op: ListNamespacesOp) -> Steps[list[tuple[str, ...]]]:
+        """Requests: those of `list_namespaces`, for all that begin alike; if all match, for as many as asked for."""
+        conditions = op.match_conditions or ()
+        simple = op.max_depth is None and all(one.match_type == "prefix" and "*" not in one.path for one in conditions)
+        most = op.offset + op.limit if simple else None
+        if op.limit < 1:
+            return []
+        names: list[str] = yield ask("list_namespaces", self._names.prefix(conditions), limit=most)
+        decoded = (labels for name in names if (labels := self._names.decoded(name)) is not None)
+        matching = (labels for labels in decoded if all(matches(condition, labels) for condition in conditions))
+        different = dict.fromkeys(labels[: op.max_depth] for labels in matching)
+        return list(islice(different, op.offset, op.offset + op.limit))
+
+    def _putting(self, vectors: list[list[float]]) -> Steps[None]:
+        """Requests: those of `set_many`; of `set` for each with a vector; of `delete_many` for each namespace."""
+        plain: list[Stored] = []
+        asked: list[Asked] = []
+        gone: dict[str, list[str]] = {}
+        for (namespace, key), op in self._puts.items():
+            if op.value is None:
+                gone.setdefault(namespace, []).append(key)
+                continue
+            value, ttl = dict(op.value), None if op.ttl is None else op.ttl * _MINUTE
+            if (place := self._places.get((namespace, key))) is None:
+                plain.append(Stored(key, value, {_TTL: op.ttl}, ttl, namespace=namespace))
+            else:
+                asked.append(ask_in(namespace, "set", key, value, {_TTL: op.ttl}, ttl=ttl, vector=vectors[place]))
+        if plain:
+            asked.append(ask("set_many", plain))
+        yield asked + [ask_in(namespace, "delete_many", keys) for namespace, keys in gone.items()]
+
+    def _members(self, record: Record) -> dict[str, Any]:
+        return {
+            "value": record.value,
+            "key": record.key,
+            "namespace": self._names.decoded(record.namespace) or (),
+            "created_at": record.created_at,
+            "updated_at": record.updated_at,
+        }
+
+
+def _touching(records: Iterable[Record]) -> list[Asked]:
+    """Ask to keep on those that live for some time after they were used."""
+    return [
+        ask_in(record.namespace, "touch", record.key, ttl=minutes * _MINUTE)
+        for record in records
+        if isinstance(minutes := record.metadata.get(_TTL), int | float)
+    ]

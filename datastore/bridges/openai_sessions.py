@@ -1,0 +1,201 @@
+"""The `Session` of the OpenAI Agents SDK: the items of a conversation, in an ordered log. Extra ``openai-agents``.
+
+The log of session *S* is ``openai-S``, shortened if it is too long. An entry is an item, or says that the last item was
+taken away::
+
+    {"format": 1, "item": {"role": "user", "content": "hello"}}
+    {"format": 1, "pop": {"seen": 7, "rest": 4}}
+
+What the session holds is what one gets by going through the log in its order, which is the same for all who read it. So
+of those who pop at the same moment each takes another item, and nobody locks anything. ``seen`` is the last entry that
+the one who popped had seen, and ``rest`` the entry of the item that is then the last one (0 if there is none): if
+nothing came between, whoever reads goes on there, and what was popped costs nobody anything.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from datastore import AgentDataStore, AsyncAgentDataStore, Entry, InvalidValueError
+from datastore.bridges.extras import needs
+from datastore.bridges.given import ago, awaited, log_of, span_of, unknown_format
+
+with needs("The OpenAI Agents SDK", "openai-agents"):
+    from agents.memory import SessionABC, SessionSettings
+
+if TYPE_CHECKING:
+    from agents.items import TResponseInputItem
+
+__all__ = ["DataStoreSession", "prune_sessions"]
+
+FORMAT = 1  # as `_last` matches it
+_PREFIX = "openai-"
+_FIRST_PAGE, _GROWTH = 250, 4  # entries that are read at first if all are wanted, and how many times as many then
+
+
+class DataStoreSession(SessionABC):
+    """A conversation that an agent's store keeps, for ``Runner.run(agent, text, session=session)``.
+
+    Many tasks, processes and machines may use it at the same moment: nothing is lost, and what one call adds stands
+    together (up to 100 items that take 1 MB; more are stored in such parts).
+    """
+
+    session_settings: SessionSettings | None
+
+    def __init__(
+        self,
+        data_store: AgentDataStore | AsyncAgentDataStore,
+        session_id: str,
+        *,
+        session_settings: SessionSettings | None = None,
+        ttl: float | timedelta | None = None,
+    ) -> None:
+        """Bind a session; there is no request.
+
+        Args:
+            data_store: Whose session it is. It is kept in its namespace.
+            session_id: Any text but the empty one.
+            session_settings: ``limit`` is how many items `get_items` returns if it is not told.
+            ttl: For how long an item is remembered, in seconds or as a `timedelta`; ``None`` for ever. `prune` and
+                `prune_sessions` give back the space.
+
+        Raises:
+            InvalidNameError: If ``session_id`` is not such text.
+            InvalidValueError: If ``ttl`` is not above 0.
+        """
+        self._log = log_of(awaited(data_store), _PREFIX, session_id, "session_id")
+        self._ttl = None if ttl is None else span_of(ttl, "ttl")
+        self.session_id = session_id
+        self.session_settings = session_settings or SessionSettings()
+
+    async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
+        """Return the last items, in their order.
+
+        Args:
+            limit: How many at most; ``None`` for what ``session_settings`` says, and then for all.
+
+        Raises:
+            UnsupportedError: If an entry is of a format that this version does not know.
+
+        Requests: 1 page of the log with as many entries, however many there are; 1 or 2 more where items were popped.
+            Of all: 1 for 250 entries, 2 for 1,250, and so on.
+        """
+        if limit is None and self.session_settings is not None:
+            limit = self.session_settings.limit
+        if limit == 0:
+            return []
+        found, _ = await self._last(None if limit is None or limit < 0 else limit)  # as in the SDK, all for those below
+        return [entry.value["item"] for entry in reversed(found)]
+
+    async def add_items(self, items: list[TResponseInputItem]) -> None:
+        """Add items at the end, in this order.
+
+        Raises:
+            InvalidValueError, ValueTooLargeError: If one is not JSON, or takes more than 1 MB. Nothing was stored.
+
+        Requests: 1 in steady state; see `AgentDataStore.log_append`.
+        """
+        if items:
+            await self._log.append(*({"format": FORMAT, "item": item} for item in items))
+
+    async def pop_item(self) -> TResponseInputItem | None:
+        """Take the last item away, and return it; ``None`` if there is none. No two callers get the same one.
+
+        Requests: 2; 1 if there is none. Up to 4 more if somebody wrote to the session meanwhile.
+        """
+        top, seen = await self._last(2)
+        if not top:
+            return None
+        known = len(top) > 1 or self._ttl is None  # else there may be one that only this session takes for expired
+        hint = {"seen": seen, "rest": top[1].number if len(top) > 1 else 0} if known else {}
+        number = await self._log.append({"format": FORMAT, "pop": hint})
+        if number != seen + 1:
+            top, _ = await self._last(1, before=number)
+        item: TResponseInputItem | None = top[0].value["item"] if top else None
+        return item
+
+    async def clear_session(self) -> None:
+        """Remove all items. Requests: as `AgentDataStore.log_trim`."""
+        await self._log.clear()
+
+    async def prune(self, *, keep: int | None = None) -> int:
+        """Give back the space of items that are past their ``ttl``, and of all but the last ones.
+
+        Args:
+            keep: How many items may stay; ``None`` for all that are not past their ``ttl``.
+
+        Returns:
+            How many entries of the log were removed.
+
+        Raises:
+            InvalidValueError: If ``keep`` is not an int above 0.
+
+        Requests: those of `get_items` for what stays, and those of `AgentDataStore.log_trim`.
+        """
+        if keep is not None and (type(keep) is not int or keep < 1):
+            raise InvalidValueError("keep must be an int above 0, or None")
+        found, newest = await self._last(keep)
+        return await self._log.trim(before=found[-1].number if found else newest + 1)
+
+    async def _last(self, want: int | None, before: int | None = None) -> tuple[list[Entry], int]:
+        """Return the entries of the last items that the session holds, from the last one on, and the last number.
+
+        Args:
+            want: How many; ``None`` for all.
+            before: Only what was so before the entry of this number.
+        """
+        oldest = None if self._ttl is None else ago(self._ttl)
+        found: list[Entry] = []
+        popped = newest = 0
+        page = want or _FIRST_PAGE
+        while True:
+            entries = await self._log.read(before=before, limit=page, reverse=True)
+            for entry in entries:
+                newest = max(newest, entry.number)
+                if before is not None and entry.number >= before:
+                    continue  # a pop has led past it
+                before = entry.number
+                if oldest is not None and entry.at < oldest:
+                    return found, newest
+                match entry.value:
+                    case {"format": 1, "item": _}:
+                        if not popped:
+                            found.append(entry)
+                        popped = max(popped - 1, 0)
+                    case {"format": 1, "pop": {"seen": seen, "rest": int(rest)}} if seen == before - 1 and rest <= seen:
+                        before = rest + 1
+                    case {"format": 1, "pop": _}:
+                        popped += 1
+                    case _:
+                        raise unknown_format(f"entry {entry.number} of log {self._log.name!r}", FORMAT)
+                if len(found) == want:
+                    return found, newest
+            if len(entries) < page or before is None or before <= 1:
+                return found, newest
+            page *= _GROWTH
+
+
+async def prune_sessions(data_store: AgentDataStore | AsyncAgentDataStore, *, idle: float | timedelta) -> int:
+    """Clear the sessions of the namespace to which nothing was added for a time. For a host, from time to time.
+
+    Args:
+        data_store: Whose sessions.
+        idle: For how long, in seconds or as a `timedelta`.
+
+    Returns:
+        How many sessions were cleared.
+
+    Raises:
+        InvalidValueError: If ``idle`` is not above 0.
+
+    Requests: those of `AgentDataStore.list_logs`, 1 for each session, and those of clearing.
+    """
+    oldest, store, cleared = ago(span_of(idle, "idle")), awaited(data_store), 0
+    for name in await store.list_logs(_PREFIX):
+        log = store.log(name)
+        last = await log.last()
+        if last and last[-1].at < oldest:
+            await log.trim(before=last[-1].number + 1)  # and not what is added at this moment
+            cleared += 1
+    return cleared

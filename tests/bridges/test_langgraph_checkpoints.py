@@ -1,0 +1,492 @@
+"""The checkpointer beyond LangGraph's own suite: fencing, branches, delta channels, large values, expiry, and costs."""
+
+import asyncio
+import operator
+import random
+from datetime import UTC, datetime
+from typing import Annotated, TypedDict
+
+import pytest
+from blockbuster import blockbuster_ctx
+from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.channels.delta import DeltaChannel
+from langgraph.checkpoint.base import WRITES_IDX_MAP, empty_checkpoint
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
+from langgraph.checkpoint.serde.types import ERROR, INTERRUPT
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.message import add_messages
+from langgraph.types import Command, interrupt
+
+from datastore import (
+    ConflictError,
+    DamagedRecordError,
+    InvalidNameError,
+    InvalidValueError,
+    KeyExistsError,
+    UnsupportedError,
+    connect,
+    connect_async,
+)
+from datastore.bridges import langgraph_reading
+from datastore.bridges.langgraph_checkpoints import DataStoreSaver
+from datastore.bridges.langgraph_format import Place, part
+from datastore.conformance.clock import Clock
+from tests.bridges.places import ON_SERVERS, ON_SERVERS_ALONE
+
+EVERY = {"values": 1, "a number": 2}
+
+
+class State(TypedDict):
+    steps: Annotated[list, operator.add]
+    constant: str
+
+
+def graph_of(saver, step=lambda state: {"steps": [len(state["steps"])]}, state=State):
+    """A graph that goes through its one node twice in each run."""
+    builder = StateGraph(state)
+    builder.add_node("first", step)
+    builder.add_node("second", step)
+    builder.add_edge(START, "first")
+    builder.add_edge("first", "second")
+    builder.add_edge("second", END)
+    return builder.compile(checkpointer=saver)
+
+
+def thread(name="t", **more):
+    return {"configurable": {"thread_id": name, **more}}
+
+
+def put(saver, config, checkpoint_id=None, values=EVERY, metadata=None, version=1):
+    checkpoint = empty_checkpoint() | {"channel_values": dict(values)}
+    versions = dict.fromkeys(values, version)
+    checkpoint |= {"channel_versions": versions, "id": checkpoint_id or checkpoint["id"]}
+    return saver.put(config, checkpoint, metadata or {"source": "loop", "step": 1}, versions)
+
+
+# ------------------------------------------------------------------------------------------------------------- fencing
+
+
+@ON_SERVERS
+def test_of_two_workers_that_loaded_a_thread_one_goes_on(data_store):
+    graph_of(DataStoreSaver(data_store)).invoke({"steps": ["a"], "constant": "c"}, thread())
+    here, there = DataStoreSaver(data_store), DataStoreSaver(data_store)  # as in two processes
+    loaded = here.get_tuple(thread()), there.get_tuple(thread())
+    mine = put(here, loaded[0].config, version="9.1")
+    with pytest.raises(ConflictError, match="another worker has put a checkpoint to this thread since it was loaded"):
+        put(there, loaded[1].config, version="9.2")
+    assert here.get_tuple(thread()).config["configurable"]["checkpoint_id"] == mine["configurable"]["checkpoint_id"]
+    put(here, mine, version="10.1")
+    keys = [key for key in data_store.list_keys("value/") if "/9.2" in key]
+    assert keys == [], "what the fenced worker has written is removed"
+    again = there.get_tuple(thread())
+    assert put(there, again.config, version="11.1"), "whoever loads the thread again goes on"
+
+
+def test_a_whole_run_is_fenced_by_another_one_in_between(data_store):
+    """The run of one worker is under way when another one runs on the same thread to its end."""
+    saver = DataStoreSaver(data_store)
+    graph_of(saver).invoke({"steps": ["a"], "constant": "c"}, thread())
+
+    def overtaken(state):
+        if state["steps"][-1] == "mine":
+            graph_of(DataStoreSaver(data_store)).invoke({"steps": ["theirs"]}, thread())
+        return {"steps": ["done"]}
+
+    with pytest.raises(ConflictError):
+        graph_of(saver, overtaken).invoke({"steps": ["mine"]}, thread(), durability="sync")
+    final = graph_of(saver).get_state(thread()).values["steps"]
+    assert "theirs" in final
+    assert "mine" in final, "the other one began after the input of this one was stored"
+    assert "done" not in final
+
+
+def test_of_two_workers_that_begin_a_thread_one_goes_on(data_store):
+    here, there = DataStoreSaver(data_store), DataStoreSaver(data_store)
+    assert here.get_tuple(thread()) is there.get_tuple(thread()) is None
+    first = put(here, thread())
+    with pytest.raises(ConflictError):
+        put(there, thread(), version=2)
+    theirs = there.get_tuple(thread())  # another worker takes the thread over while the first one is at work
+    put(there, theirs.config, version=3)
+    with pytest.raises(ConflictError):
+        put(here, first, version=4)
+
+
+def test_workers_in_threads_lose_no_step(data_store):
+    """Eight workers run on one thread: those that are told nothing went on one after the other."""
+    graph_of(DataStoreSaver(data_store)).invoke({"steps": [], "constant": "c"}, thread())
+
+    async def work(name):
+        graph = graph_of(DataStoreSaver(data_store), lambda state: {"steps": [name]})
+        try:
+            await graph.ainvoke({"steps": [name]}, thread(), durability="sync")
+        except ConflictError:
+            return None
+        return name
+
+    async def all_of_them():
+        return [name for name in await asyncio.gather(*map(work, "abcdefgh")) if name]
+
+    done = asyncio.run(all_of_them())
+    steps = graph_of(DataStoreSaver(data_store)).get_state(thread()).values["steps"][2:]
+    assert done, "at least one goes on to its end"
+    for name in done:
+        assert steps.count(name) == 3
+
+
+def test_a_branch_takes_the_thread_over(data_store):
+    saver = DataStoreSaver(data_store)
+    graph = graph_of(saver)
+    graph.invoke({"steps": ["a"], "constant": "c"}, thread())
+    history = list(graph.get_state_history(thread()))
+    late = saver.get_tuple(thread())
+    old = next(one for one in history if one.next == ("second",))
+    graph.invoke(None, old.config)
+    branched = list(graph.get_state_history(thread()))
+    assert len(branched) > len(history)
+    assert graph.get_state(thread()).values["steps"] == ["a", 1, 2]
+    with pytest.raises(ConflictError):
+        put(saver, late.config, version="99.1")
+    graph.update_state(old.config, {"steps": ["by hand"]})
+    assert graph.get_state(thread()).values["steps"] == ["a", 1, "by hand"]
+    assert [one.config["configurable"]["checkpoint_id"] for one in graph.get_state_history(thread())] == sorted(
+        (one.config["configurable"]["checkpoint_id"] for one in graph.get_state_history(thread())), reverse=True
+    )
+
+
+def test_a_checkpoint_that_is_put_again_replaces_itself(data_store):
+    saver = DataStoreSaver(data_store)
+    saver.get_tuple(thread())
+    first = put(saver, thread(), "1")
+    put(saver, first, "2", version=2)
+    put(saver, first, "2", version=2, metadata={"source": "loop", "step": 7})
+    assert [one.metadata["step"] for one in saver.list(thread())] == [7, 1]
+
+
+def test_what_a_killed_put_has_left_is_not_seen_and_can_be_put_again(data_store, monkeypatch):
+    saver = DataStoreSaver(data_store)
+    first = put(saver, thread(), "1")
+
+    def killed(self, *args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(data_store), "add", killed)
+        with pytest.raises(KeyboardInterrupt):
+            put(saver, first, "2", version=2)
+    saver = DataStoreSaver(data_store)
+    assert saver.get_tuple(thread()).checkpoint["id"] == "1"
+    assert saver.get_tuple(thread(checkpoint_id="2")) is None
+    assert len(list(saver.list(thread()))) == 1
+    put(saver, first, "2", version=2)
+    assert saver.get_tuple(thread(checkpoint_id="2")).checkpoint["channel_values"] == EVERY
+
+
+# ------------------------------------------------------------------------------------------------------ pending writes
+
+
+def test_writes_before_their_checkpoint_are_those_after_it(data_store):
+    saver, config = DataStoreSaver(data_store), thread(checkpoint_ns="", checkpoint_id="1")
+    saver.put_writes(config, [("a", 1), ("b", 2)], "task 1", "~path")
+    put(saver, thread(), "1")
+    before = saver.get_tuple(thread()).pending_writes
+    saver.put_writes(config, [("a", 1), ("b", 2)], "task 1", "~path")
+    assert saver.get_tuple(thread()).pending_writes == before == [("task 1", "a", 1), ("task 1", "b", 2)]
+
+
+def test_a_write_stays_and_a_special_one_is_replaced(data_store):
+    saver, config = DataStoreSaver(data_store), put(DataStoreSaver(data_store), thread(), "1")
+    saver.put_writes(config, [("a", 1), (ERROR, "old")], "task")
+    saver.put_writes(config, [("a", 2), (ERROR, "new")], "task")
+    saver.put_writes(config, [(INTERRUPT, "asked")], "task")
+    assert sorted(saver.get_tuple(thread()).pending_writes) == sorted(
+        [("task", "a", 1), ("task", ERROR, "new"), ("task", INTERRUPT, "asked")]
+    )
+    assert set(WRITES_IDX_MAP) >= {ERROR, INTERRUPT}
+
+
+def test_writes_are_in_the_order_of_paths_and_not_of_tasks(data_store):
+    saver, config = DataStoreSaver(data_store), put(DataStoreSaver(data_store), thread(), "1")
+    saver.put_writes(config, [("a", number) for number in range(12)], "z", "path 1")
+    saver.put_writes(config, [("a", "second")], "a", "path 2")
+    values = [value for _, _, value in saver.get_tuple(thread()).pending_writes]
+    assert values == [*range(12), "second"]
+
+
+def test_a_run_that_waits_for_a_person_goes_on_in_another_process(url, data_store):
+    def asking(state):
+        return {"steps": [interrupt("really?")]}
+
+    graph_of(DataStoreSaver(data_store), asking).invoke({"steps": [], "constant": "c"}, thread())
+    graph = graph_of(DataStoreSaver(data_store), asking)
+    assert graph.get_state(thread()).interrupts[0].value == "really?"
+    graph.invoke(Command(resume="yes"), thread())
+    assert graph.invoke(Command(resume="again"), thread())["steps"] == ["yes", "again"]
+
+
+# ------------------------------------------------------------------------------------------------------ delta channels
+
+
+def appended(state, writes):
+    return [*state, *(one for some in writes for one in some)]
+
+
+class Deltas(TypedDict):
+    steps: Annotated[list, DeltaChannel(appended, list, snapshot_frequency=5)]
+
+
+class RareDeltas(TypedDict):
+    steps: Annotated[list, DeltaChannel(appended, list)]
+
+
+@ON_SERVERS
+def test_delta_channels_are_what_they_are_in_memory(data_store):
+    graphs = [graph_of(saver, state=Deltas) for saver in (DataStoreSaver(data_store), InMemorySaver())]
+    for number in range(8):
+        ours, theirs = (graph.invoke({"steps": [f"run {number}"]}, thread()) for graph in graphs)
+        assert ours == theirs
+    histories = [[one.values for one in graph.get_state_history(thread())] for graph in graphs]
+    assert histories[0] == histories[1]
+    assert any("steps" not in known["stored"] for known in data_store.get_all().values() if "stored" in known), (
+        "most checkpoints have no value of the channel"
+    )
+
+
+def test_pruning_keeps_what_delta_channels_need(data_store):
+    saver = DataStoreSaver(data_store)
+    graph = graph_of(saver, state=Deltas)
+    for number in range(6):
+        graph.invoke({"steps": [f"run {number}"]}, thread())
+    before = graph.get_state(thread()).values
+    count = len(list(saver.list(thread())))
+    saver.prune(["t"])
+    assert graph.get_state(thread()).values == before
+    kept = len(list(saver.list(thread())))
+    assert 1 < kept < count
+    graph.invoke({"steps": ["after"]}, thread())
+    assert graph.get_state(thread()).values["steps"][: len(before["steps"])] == before["steps"]
+    saver.prune(["t"])
+    saver.prune(["t"])
+    assert graph.get_state(thread()).values["steps"][: len(before["steps"])] == before["steps"]
+
+
+def test_a_delta_channel_whose_ancestors_were_deleted_is_an_error_and_not_a_shorter_one(data_store):
+    saver = DataStoreSaver(data_store)
+    graph = graph_of(saver, state=RareDeltas)
+    graph.invoke({"steps": ["one"]}, {**thread(), "metadata": {"run_id": "first"}})
+    graph.invoke({"steps": ["two"]}, {**thread(), "metadata": {"run_id": "second"}})
+    saver.delete_for_runs(["first"])
+    with pytest.raises(DamagedRecordError, match="need an ancestor that is gone"):
+        graph.get_state(thread())
+
+
+# ------------------------------------------------------------------------------------------------------------- keeping
+
+
+def test_pruning_leaves_nothing_of_what_it_removes(data_store):
+    saver = DataStoreSaver(data_store)
+    graph = graph_of(saver)
+    for number in range(5):
+        graph.invoke({"steps": [number], "constant": "c"}, {**thread(), "metadata": {"run_id": f"run {number}"}})
+    state = graph.get_state(thread()).values
+    saver.prune(["t"])
+    assert graph.get_state(thread()).values == state
+    kinds = [key.partition("/")[0] for key in data_store.list_keys()]
+    assert kinds.count("checkpoint") == kinds.count("number") == kinds.count("run") == 1
+    assert kinds.count("value") == len(saver.get_tuple(thread()).checkpoint["channel_values"])
+    assert "write" not in kinds
+    saver.prune(["t"], strategy="delete")
+    assert data_store.list_keys() == []
+    with pytest.raises(InvalidValueError, match="strategy"):
+        saver.prune(["t"], strategy="keep_some")
+
+
+def test_deleting_a_thread_leaves_nothing_and_nobody_elses(data_store):
+    saver, large = DataStoreSaver(data_store), random.Random(1).randbytes(2_000_000)
+    for name in ("t", "t/2", "t~", "u"):
+        config = put(saver, thread(name), values={"large": large}, metadata={"run_id": "r"})
+        saver.put_writes(config, [("large", large)], "task")
+    assert saver.get_tuple(thread("t")).checkpoint["channel_values"]["large"] == large
+    assert saver.get_tuple(thread("t")).pending_writes == [("task", "large", large)]
+    assert len(data_store.blobs.list()) == 8
+    saver.delete_thread("t")
+    assert saver.get_tuple(thread("t")) is None
+    assert not any("/t/" in key for key in data_store.list_keys())
+    assert len(data_store.blobs.list()) == 6
+    saver.delete_for_runs(["r"])
+    assert data_store.list_keys() == []
+    assert data_store.blobs.list() == []
+
+
+def test_a_copy_goes_on_by_itself(data_store):
+    saver, large = DataStoreSaver(data_store), random.Random(1).randbytes(2_000_000)
+    graph = graph_of(saver)
+    graph.invoke({"steps": [large], "constant": "c"}, {**thread(), "metadata": {"run_id": "r"}})
+    saver.copy_thread("t", "copy")
+    with pytest.raises(KeyExistsError, match="delete it first"):
+        saver.copy_thread("t", "copy")
+    saver.delete_thread("t")
+    assert graph.invoke({"steps": ["more"]}, thread("copy"))["steps"] == [large, 1, 2, "more", 4, 5]
+    saver.delete_for_runs(["r"])
+    assert all(one.metadata.get("run_id") != "r" for one in saver.list(thread("copy")))
+
+
+def test_a_thread_that_is_used_lives_and_another_one_expires(tmp_path, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(langgraph_reading, "_now", lambda: datetime.fromtimestamp(clock(), UTC))
+    with connect(f"sqlite:///{tmp_path}/t.db", clock=clock) as store:
+        data_store = store.agent("ann", "a")
+        graph = graph_of(DataStoreSaver(data_store, ttl=100))
+        graph.invoke({"steps": ["first"], "constant": "kept"}, thread())
+        graph.invoke({"steps": ["first"], "constant": "kept"}, thread("idle"))
+        for _ in range(10):
+            clock.advance(90)
+            graph.invoke({"steps": ["on"]}, thread())
+        assert graph.get_state(thread()).values["constant"] == "kept", "a value of 900 seconds ago is still needed"
+        assert graph.get_state(thread("idle")).values == {}
+        assert graph.invoke({"steps": ["anew"], "constant": "c"}, thread("idle"))["steps"] == ["anew", 1, 2]
+        clock.advance(201)
+        assert data_store.list_keys() == []
+
+
+def test_delta_channels_outlive_the_ttl_of_their_ancestors(tmp_path, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(langgraph_reading, "_now", lambda: datetime.fromtimestamp(clock(), UTC))
+    with connect(f"sqlite:///{tmp_path}/t.db", clock=clock) as store:
+        graph = graph_of(DataStoreSaver(store.agent("ann", "a"), ttl=100), lambda state: {}, Deltas)
+        for number in range(9):
+            graph.invoke({"steps": [number]}, thread())
+            clock.advance(90)
+        assert graph.get_state(thread()).values["steps"] == [*range(9)]
+
+
+# ------------------------------------------------------------------------------------------------ what is kept, where
+
+
+def test_threads_users_and_namespaces_never_meet(store):
+    names = [("a/b", "c"), ("a", "b/c"), ("a", "b|c"), ("a%2Fb", "c"), ("a:b", "c"), ("a" * 300, "c"), ("a" * 301, "c")]
+    savers = {user: DataStoreSaver(store.agent(user, "x")) for user in ("ann", "bob")}
+    for user, saver in savers.items():
+        for name, ns in names:
+            put(saver, thread(name, checkpoint_ns=ns), values={"who": [user, name, ns]})
+    for user, saver in savers.items():
+        for name, ns in names:
+            (found,) = saver.list(thread(name, checkpoint_ns=ns))
+            assert found.checkpoint["channel_values"] == {"who": [user, name, ns]}
+    assert len(list(savers["ann"].list(None))) == len(names)
+    shortened = part("a" * 300)
+    assert part(shortened) != shortened
+    assert len(Place("ü%" * 200, "n/" * 200).value("c/" * 200, "v" * 200).encode()) <= 512
+
+
+def test_people_can_read_what_is_kept(data_store):
+    class Chat(TypedDict):
+        messages: Annotated[list, add_messages]
+
+    graph = graph_of(DataStoreSaver(data_store), lambda state: {"messages": [AIMessage("Fine.")]}, Chat)
+    graph.invoke({"messages": [HumanMessage("How are you?")]}, thread())
+    shown = [data_store.get(key)["shows"] for key in data_store.list_keys("value/t//messages/")]
+    assert shown == ["human: How are you?", "ai: Fine.", "ai: Fine."]
+    newest = data_store.last("checkpoint/t/").value
+    assert newest["metadata"]["source"] == "loop"
+    assert newest["metadata"]["step"] == 2
+    assert newest["stored"] == ["messages"]
+
+
+class Turned:
+    """A cipher that is one to nobody but this test."""
+
+    def encrypt(self, plaintext):
+        return "turned", bytes(255 - byte for byte in plaintext)
+
+    def decrypt(self, ciphername, ciphertext):
+        return bytes(255 - byte for byte in ciphertext)
+
+
+def test_what_is_encrypted_is_shown_nowhere(data_store):
+    serde = EncryptedSerializer(Turned())
+    put(DataStoreSaver(data_store, serde=serde), thread(), values={"m": [HumanMessage("secret")], "plain": "secret"})
+    assert "secret" not in str(data_store.get_all())
+    loaded = DataStoreSaver(data_store, serde=serde).get_tuple(thread()).checkpoint["channel_values"]
+    assert loaded["m"][0].text == loaded["plain"] == "secret"
+
+
+@pytest.mark.parametrize("value", [(1, "2"), {1: "integer keys"}, b"bytes", {"a": datetime.now(UTC)}, 2**63, -0.0, None,
+                                   [None, True, 1.0, {"n": []}], "x" * 5_000, HumanMessage("h"), "\U0001f600 \0"],
+                         ids=lambda value: type(value).__name__)  # fmt: skip
+def test_values_come_back_as_they_are(data_store, value):
+    saver = DataStoreSaver(data_store)
+    config = put(saver, thread(), values={"v": value}, metadata={"source": "loop", "custom": value})
+    saver.put_writes(config, [("w", value)], "task")
+    found = saver.get_tuple(thread())
+    ((_, _, written),) = found.pending_writes
+    expected = saver.serde.loads_typed(saver.serde.dumps_typed(value))  # which takes a tuple for a list
+    for one in (found.checkpoint["channel_values"]["v"], written):
+        assert type(one) is type(expected)
+        assert repr(one) == repr(expected)
+    custom = value.replace("\0", "") if isinstance(value, str) else expected  # as LangGraph does for every saver
+    assert repr(found.metadata["custom"]) == repr(custom)
+
+
+def test_a_later_format_is_refused_and_damage_is_named(data_store):
+    saver = DataStoreSaver(data_store)
+    put(saver, thread())
+    key = data_store.last("checkpoint/").key
+    data_store.update(key, {"$set": {"format": 2}})
+    with pytest.raises(UnsupportedError, match="upgrade agent-datastore"):
+        saver.get_tuple(thread())
+    data_store.update(key, {"$set": {"format": 1}})
+    data_store.delete(data_store.list_keys("value/")[0])
+    with pytest.raises(DamagedRecordError, match="names the record 'value/t//"):
+        saver.get_tuple(thread())
+
+
+def test_a_config_without_a_thread_is_refused_before_anything_is_asked(data_store):
+    saver = DataStoreSaver(data_store)
+    for call in (
+        lambda: saver.get_tuple({"configurable": {}}),
+        lambda: put(saver, {"configurable": {"thread_id": ""}}),
+    ):
+        with pytest.raises(InvalidNameError, match="thread_id"):
+            call()
+
+
+# --------------------------------------------------------------------------------------------------------------- costs
+
+
+@ON_SERVERS_ALONE
+def test_calls_ask_what_they_are_said_to_ask(data_store, asked):
+    saver = DataStoreSaver(data_store)
+    config = put(saver, thread(), version="1.0")
+    costs = {}
+    for steps in (1, 12):
+        for number in range(steps):
+            version = f"{steps}.{number + 1}"
+            with asked() as requests:
+                config = put(saver, config, version=version)
+            costs.setdefault("put", set()).add(len(requests))
+            with asked() as requests:
+                saver.put_writes(config, [("a", 1), ("b", 2)], "task")
+            costs.setdefault("put_writes", set()).add(len(requests))
+        for name, call in {
+            "get_tuple": lambda _: saver.get_tuple(thread()),
+            "get_tuple of a named one": saver.get_tuple,
+            "list of 2": lambda _: list(saver.list(thread(checkpoint_ns=""), limit=2)),
+        }.items():
+            with asked() as requests:
+                call(config)
+            costs.setdefault(name, set()).add(len(requests))
+    assert costs == {"put": {2}, "put_writes": {1}, "get_tuple": {3}, "get_tuple of a named one": {3}, "list of 2": {3}}
+
+
+def test_coroutines_never_block_their_loop(tmp_path):
+    async def running():
+        async with connect_async(f"sqlite:///{tmp_path}/t.db") as store:
+            graph = graph_of(DataStoreSaver(store.agent("ann", "a")))
+            with blockbuster_ctx():
+                await graph.ainvoke({"steps": ["a"], "constant": "c"}, thread())
+                history = [one async for one in graph.aget_state_history(thread())]
+            return len(history)
+
+    assert asyncio.run(running()) == 4
