@@ -6,7 +6,8 @@ import sys
 import warnings
 from types import FrameType
 
-_WITH_TWINS = frozenset({"DataStore", "AgentDataStore", "Vault", "KeyValueStore", "Blobs"})
+_WITH_TWINS = frozenset({"DataStore", "AgentDataStore", "Vault", "KeyValueStore", "Blobs", "Log", "Memory"})
+_WITH_TWINS |= {"VectorVault", "Lease", "Lock", "Run", "Runs", "Tokens"}
 _AROUND = frozenset({"within_its_time", "watched"})
 """Functions around a call, which have other names than it (`datastore.scope.bounded`, `datastore.watching`)."""
 
@@ -42,7 +43,8 @@ def _call(frame: FrameType | None) -> tuple[str, int]:
     while frame is not None:
         if frame.f_globals.get("__name__", "").partition(".")[0] == "datastore":
             depth = level + 1
-            kind = type(frame.f_locals.get("self")).__name__.removeprefix("Remote")  # `datastore.remote`
+            kind = type(frame.f_locals.get("self")).__name__
+            kind = kind.removeprefix("Remote").removeprefix("Served")  # `datastore.remote`
             if kind in _WITH_TWINS and frame.f_code.co_name not in _AROUND:
                 name = frame.f_code.co_name
                 call = f"{kind}.{'exists' if name == '__contains__' else name}"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from datastore import DataStore
-from datastore.backend import Access, Backend, Document, DocumentPage, Outcome, Put, Write
+from datastore.backend import Ability, Access, Backend, Document, DocumentPage, Outcome, Put, Write
 from datastore.errors import BackendUnavailableError, ThrottledError
 
 
@@ -16,13 +16,18 @@ def backend_of(store: DataStore) -> Backend:
     return store._core.backend
 
 
+_MEANT: frozenset[Ability] = frozenset({"nearest", "ensure_vectors", "database", "tenants", "drop_tenant"})
+"""The optional methods without which a store would not do the same in more requests, but something else."""
+
+
 class Wrapped(Backend):
-    """Passes the five methods on, and hides the optional methods of the backend."""
+    """Passes on the five methods, the index of vectors and the databases of tenants, and hides all other abilities."""
 
     def __init__(self, inner: Backend) -> None:
         self.inner = inner
         self.name = inner.name
-        self.capabilities = replace(inner.capabilities, abilities=self.overridden())
+        hidden = _MEANT - inner.capabilities.abilities
+        self.capabilities = replace(inner.capabilities, abilities=self.overridden() - hidden)
 
     # Arguments are passed on unchanged, so that a new optional argument in the contract changes nothing here.
 
@@ -41,6 +46,26 @@ class Wrapped(Backend):
     def record_access(self, accesses: Sequence[Access]) -> None:
         """See `Backend.record_access`."""
         self.inner.record_access(accesses)
+
+    def nearest(self, *args: Any, **kwargs: Any) -> list[str] | None:
+        """See `Backend.nearest`."""
+        return self.inner.nearest(*args, **kwargs)
+
+    def ensure_vectors(self, *args: Any, **kwargs: Any) -> str:
+        """See `Backend.ensure_vectors`."""
+        return self.inner.ensure_vectors(*args, **kwargs)
+
+    def database(self, user_id: str) -> str:
+        """See `Backend.database`."""
+        return self.inner.database(user_id)
+
+    def tenants(self) -> list[str]:
+        """See `Backend.tenants`."""
+        return self.inner.tenants()
+
+    def drop_tenant(self, user_id: str) -> bool:
+        """See `Backend.drop_tenant`."""
+        return self.inner.drop_tenant(user_id)
 
     def close(self) -> None:
         """Do nothing: the backend belongs to another store."""

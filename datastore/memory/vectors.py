@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 
 from datastore.arguments import as_number, elements, is_a
 from datastore.backend import Document, Put
-from datastore.documents import damaged
-from datastore.errors import InvalidValueError, ValueTooLargeError, kind_of
+from datastore.documents import damaged, skip
+from datastore.errors import DamagedRecordError, InvalidValueError, ValueTooLargeError, kind_of
 from datastore.ids import IdRange, decode_keys, encode_key, key_range
 from datastore.memory.splitting import Span, Splitter
 from datastore.scope import Moment, Scope
@@ -202,6 +202,20 @@ def stored_in(area: Scope, documents: Sequence[Document]) -> list[Stored]:
             pass
         raise damaged(document.id, "it is no vector of this format; write its record anew with memory.edit()")
     return found
+
+
+def readable_in(area: Scope, documents: Sequence[Document]) -> list[Stored]:
+    """Return the vectors in those documents that can be read, for what must not be kept up by one that cannot.
+
+    Of each other one it is logged that it was left out, as of any damaged record in a listing.
+    """
+    try:
+        return stored_in(area, documents)
+    except DamagedRecordError as error:
+        if len(documents) > 1:
+            return [stored for document in documents for stored in readable_in(area, [document])]
+        skip(error)
+        return []
 
 
 def _parts(value: Any) -> Sequence[Span]:

@@ -18,7 +18,7 @@ from datastore.memory.changes import Model, fits, is_indexed
 from datastore.memory.embedding import embedding_parts, needed
 from datastore.memory.spaces import spaces_of
 from datastore.memory.splitting import Splitter, check_split
-from datastore.memory.vectors import AREA, Made, Stored, id_at, packed, put, stored_in
+from datastore.memory.vectors import AREA, Made, Stored, id_at, packed, put, readable_in
 from datastore.retry import Backoff
 from datastore.scope import Scope
 from datastore.values import check_metadata
@@ -294,10 +294,10 @@ def check_model(scope: Scope, embedder: Any, vectors: Iterable[bytes | None]) ->
 
 
 def _old(scope: Scope, document: Document) -> Stored | None:
-    """Return the vector that a record has."""
+    """Return the vector that a record has; ``None`` if it cannot be read: then another one is made."""
     area = scope.area(AREA)
     found = scope.core.read_one(id_at(area, document.revision), Fields.VALUE)
-    return None if found is None else stored_in(area, [found])[0]
+    return None if found is None else next(iter(readable_in(area, [found])), None)
 
 
 def _replaced(scope: Scope, put: Put, vector: Made | None, model: str | None) -> Outcome:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+import datastore
 from datastore import AsyncDataStore, BlockingCallWarning, DataStore, InvalidValueError, loops
 from datastore.conformance.calls import CALLS
 from datastore_memory import MemoryBackend
@@ -83,3 +84,23 @@ def test_neither_threads_nor_the_twin_warn():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         asyncio.run(main())
+
+
+def test_everything_that_has_a_twin_is_named():
+    twins = {name.removeprefix("Async") for name in datastore._LATE if name.startswith("Async")}
+    assert twins - {"BlobReader"} == loops._WITH_TWINS  # the file object that `Blobs.open` returns is one of `io`
+
+
+@pytest.mark.parametrize(
+    ("named", "call"),
+    [
+        ("AsyncMemory.search", lambda agent: agent.memory.search([1.0])),
+        ("AsyncMemory.add", lambda agent: agent.memory.add("text", vector=[1.0])),
+        ("AsyncVectorVault.get_total_items", lambda agent: agent.vector_vault("vault").get_total_items()),
+        ("AsyncLog.read", lambda agent: agent.log("log").read()),
+        ("AsyncRuns.list", lambda agent: agent.runs.list()),
+    ],
+)
+def test_a_call_of_what_stands_beside_is_named_after_it(named, call):
+    warning, *_ = warned(DataStore(OnAServer()), call)
+    assert f"Await {named} " in str(warning.message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from datastore.backend import DONE, Outcome, Put, Write
+from datastore.errors import DataStoreError
 from tests.simulation.tokens import TokenBackend
 
 
@@ -59,11 +60,31 @@ class TakesPartsForStored(TokenBackend):
         ]
 
 
+class WritesOverChanges(_Unconditional):
+    """Two who add texts at the same moment tell of their vectors under one number: those of one are never read."""
+
+    part = ":vectors%3A"
+
+
+class TakesVectorsForStored(TokenBackend):
+    """A vector that could not be written counts as done, so its text is found by nothing."""
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        try:
+            return super().write(writes)
+        except DataStoreError:
+            if not all(":vectors%3A" in write.id for write in writes):
+                raise
+            return [DONE for _ in writes]
+
+
 FAULTY: dict[str, type[TokenBackend]] = {
     "a lease without fencing": WritesWithoutTheNumber,
     "a lease for two": TakesWhatIsTaken,
     "a log entry written over": WritesOverEntries,
     "a step kept again": KeepsAStepAgain,
     "a blob without its parts": TakesPartsForStored,
+    "a change of vectors written over": WritesOverChanges,
+    "a text without its vector": TakesVectorsForStored,
 }
 """The adapters by what is wrong with them."""

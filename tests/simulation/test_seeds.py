@@ -39,6 +39,8 @@ FINDS = {
     "a log entry written over": 205,
     "a step kept again": 852,
     "a blob without its parts": 5721,
+    "a change of vectors written over": 625,
+    "a text without its vector": 95,
     "an answer cut short": 29,
     "no mark of a deletion": 770,
     "BEGIN outside its try": 0,

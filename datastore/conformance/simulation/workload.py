@@ -14,7 +14,7 @@ from typing import Any
 
 from datastore import AgentDataStore, Record
 from datastore.conformance.simulation import queries
-from datastore.conformance.simulation.around import blobs, leases, logs, runs
+from datastore.conformance.simulation.around import blobs, leases, logs, memory, runs
 from datastore.conformance.simulation.checking import Effect, microseconds
 from datastore.conformance.simulation.effects import ANY, Effects, added, at, one_more, renamed
 from datastore.conformance.simulation.history import BEGAN, Call
@@ -49,7 +49,9 @@ _WITH_MORE = 0.25
 """In so many runs there are also calls of what is kept around the records."""
 _WITH_QUERIES = 0.1
 """In so many runs there are indexes, and queries that they may answer."""
-_NUMBERED_FROM, _QUERIES_FROM = 100, 200
+_WITH_MEMORY = 0.1
+"""In so many runs there are texts with vectors, and searches."""
+_NUMBERED_FROM, _QUERIES_FROM, _MEMORY_FROM = 100, 200, 300
 """The numbers of the first of these in a thread."""
 
 
@@ -170,7 +172,7 @@ def _everything(call: Call) -> Iterable[str]:
 
 
 _AROUND: tuple[Mapping[str, Kind], ...] = (leases.KINDS, logs.KINDS, runs.KINDS, blobs.KINDS)
-AROUND: dict[str, Kind] = {name: one for kinds in _AROUND for name, one in kinds.items()}
+AROUND: dict[str, Kind] = {name: one for kinds in (*_AROUND, memory.KINDS) for name, one in kinds.items()}
 """The calls of what is kept around the records, by name."""
 
 # The calls on records. In these lines `s` is the agent's store, `m` what its thread knows, `k` a key and `v` a value.
@@ -384,7 +386,8 @@ def plan(seed: str, possible: frozenset[str]) -> Plan:
         skew = random.uniform(-5.0, 5.0) if skewed else 0.0
         processes.append(ProcessPlan(number, skew, options, tuple(threads)))
     drawn = Plan(seed, luck, tuple(processes))
-    return _with_queries(_with_more(drawn, Random(f"{seed} around")), Random(f"{seed} queries"))
+    drawn = _with_queries(_with_more(drawn, Random(f"{seed} around")), Random(f"{seed} queries"))
+    return _with_memory(drawn, Random(f"{seed} by meaning"))
 
 
 # What follows is drawn apart from all others, so a new call of it changes no run that has none of it.
@@ -408,6 +411,13 @@ def _with_queries(plan: Plan, random: Random) -> Plan:
     writing = {name: _RECORDS[name] for name in ("set", "update", "delete", "touch")}
     keys = {"job": KEYS["job"]}
     return _with(plan, random, queries.KINDS | writing, keys, _QUERIES_FROM, (2, 6), alone=random.random() < 0.5)
+
+
+def _with_memory(plan: Plan, random: Random) -> Plan:
+    """Add texts with vectors, and searches."""
+    if random.random() >= _WITH_MEMORY:
+        return plan
+    return _with(plan, random, memory.KINDS, KEYS, _MEMORY_FROM, (2, 6), alone=random.random() < 0.5)
 
 
 def _with(
@@ -441,6 +451,7 @@ def audit(plan: Plan) -> Sequence[CallPlan]:
     looks: tuple[tuple[Mapping[str, Kind], str, tuple[Any, ...]], ...] = (
         (logs.KINDS, "log_read", (0, None, False)),
         (blobs.KINDS, "blob_get", ()),
+        (memory.KINDS, "memory_search", ("audit", 9, False)),
         (runs.KINDS, "run", (2.0, "release", *(f"nobody's {number}" for number in range(runs.STEPS)))),
     )
     calls += [(name, arguments) for kinds, name, arguments in looks if not names.isdisjoint(kinds)]

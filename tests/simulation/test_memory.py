@@ -1,0 +1,103 @@
+"""What the simulator says of memory: of histories written by hand, and of a search with one fault put back."""
+
+import pytest
+
+from datastore.backend import Fields
+from datastore.conformance.simulation.around import memory
+from datastore.conformance.simulation.around.memory import _cosine
+from datastore.ids import encode_key
+from datastore.memory.changes import Changes
+from datastore.memory.searching import Search
+from datastore.memory.spaces import Space
+from tests.simulation.playing import BACKENDS, draw, play
+from tests.simulation.test_checking import LOST, call, is_explained
+
+HELD = "ann 1"
+
+
+def added(key, text, begins, ends, ttl=None, **more):
+    return call("memory_add", (key, text, ttl), begins, ends, key, **more)
+
+
+def searched(begins, ends, *found, n=9, keywords=False, query="q"):
+    result = [(key, text, "r1", _cosine(query, text)) for key, text in found]
+    return call("memory_search", (query, n, keywords), begins, ends, result)
+
+
+def said(*calls):
+    return [line.partition(":")[0] for line in memory.wrong(calls)]
+
+
+def test_what_was_acknowledged_is_found():
+    assert said(added("t1", HELD, 1, 2), searched(3, 4)) == ["texts lost"]
+    assert said(added("t1", HELD, 1, 2), searched(3, 4, ("t1", HELD))) == []
+    assert said(added("t1", HELD, 1, 3), searched(2, 4)) == [], "it was being added"
+    assert said(added("t1", HELD, 1, 2, ttl=1), searched(3, 4)) == [], "it may have expired"
+    gone = call("memory_delete", ("t1",), 5, 6, True)
+    assert said(added("t1", HELD, 1, 2), gone, searched(7, 8)) == []
+    assert said(added("t1", HELD, 1, 2), searched(3, 4), gone) == ["texts lost"]
+    lost = call("memory_edit", ("t1", "x"), 3, 4, error=LOST)
+    assert said(added("t1", HELD, 1, 2), lost, searched(5, 6)) == [], "nobody knows what became of the edit"
+
+
+def test_what_is_found_was_there():
+    assert is_explained(added("t1", HELD, 1, 2), searched(3, 4, ("t1", HELD)))
+    assert not is_explained(searched(3, 4, ("t1", HELD)))
+    gone = call("memory_delete", ("t1",), 3, 4, True)
+    assert not is_explained(added("t1", HELD, 1, 2), gone, searched(5, 6, ("t1", HELD)))
+    edited = call("memory_edit", ("t1", "x"), 3, 4, True)
+    assert not is_explained(added("t1", HELD, 1, 2), edited, searched(5, 6, ("t1", HELD)))
+    assert is_explained(added("t1", HELD, 1, 2), edited, searched(3, 6, ("t1", HELD)))
+
+
+def test_the_nearest_are_found_in_order():
+    texts = sorted((("t1", "a"), ("t2", "b"), ("t3", "c")), key=lambda one: -_cosine("q", one[1]))
+    calls = [added(*one, place, place + 0.5) for place, one in enumerate(texts)]
+    assert said(*calls, searched(5, 6, *texts)) == []
+    assert said(*calls, searched(5, 6, *reversed(texts))) == ["not in order"]
+    assert said(*calls, searched(5, 6, texts[0], n=1)) == []
+    assert said(*calls, searched(5, 6, texts[1], n=1)) == ["texts lost"]
+    assert said(*calls, searched(5, 6, *texts, n=2)) == ["too much"]
+    wrong = searched(5, 6, *texts)
+    wrong.result[0] = (*wrong.result[0][:3], 0.5)
+    assert "a wrong score" in said(*calls, wrong)
+
+
+def every_row_counts(monkeypatch):
+    """A text that was replaced is found by the vector that it had."""
+    documents = Search._documents
+
+    def as_found(self, ranked):
+        found = documents(self, ranked)
+        core, prefix = self._scope.core, self._scope.prefix
+        there = core.read([prefix + encode_key(one.key) for one in ranked], Fields.ALL)
+        return [one or there.get(prefix + encode_key(row.key)) for one, row in zip(found, ranked, strict=True)]
+
+    monkeypatch.setattr(Search, "_documents", as_found)
+
+
+def nothing_is_new(monkeypatch):
+    """A search does not look whether others have added anything, for some seconds."""
+    monkeypatch.setattr(Changes, "is_last", lambda self, known, found: True)
+
+
+def it_follows_anything(monkeypatch):
+    """Who adds a text takes the last change for known, though another one came in between."""
+
+    def follow(self, change):
+        self.known = change
+
+    monkeypatch.setattr(Space, "follow", follow)
+
+
+FINDS = {every_row_counts: 12, nothing_is_new: 283, it_follows_anything: 283}
+"""The first seed on the memory adapter that finds each fault."""
+
+
+@pytest.mark.parametrize("fault", FINDS, ids=lambda one: one.__name__)
+def test_a_fault_in_the_search_is_found(fault, monkeypatch):
+    database = BACKENDS["memory"]
+    plan = draw(str(FINDS[fault]), database)
+    assert not play(plan, database).wrong
+    fault(monkeypatch)
+    assert play(plan, database).wrong
