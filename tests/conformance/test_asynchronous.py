@@ -15,6 +15,8 @@ from tests.conformance.test_couchdb import CouchHarness
 from tests.conformance.test_dynamodb import MinistackHarness
 from tests.conformance.test_firestore import EmulatorHarness
 from tests.conformance.test_memory import MemoryHarness
+from tests.conformance.test_postgresql import PostgresHarness
+from tests.conformance.test_redis import RedisHarness
 from tests.conformance.test_sqlite import SqliteHarness
 from tests.full import EXAMPLES_OF_A_VARIANT, FULL
 
@@ -64,6 +66,14 @@ class FirestoreLooped(OnAServer, EmulatorHarness):
     name = "firestore-async"
 
 
+class PostgresLooped(OnAServer, PostgresHarness):
+    name = "postgresql-async"
+
+
+class RedisLooped(OnAServer, RedisHarness):
+    name = "redis-async"
+
+
 class OnALoop(ConformanceSuite, Awaited):
     @pytest.fixture(autouse=True)
     def _nothing_blocks_the_loop(self) -> Iterator[None]:
@@ -96,3 +106,13 @@ class TestFirestore(OnALoop):
     @pytest.fixture(autouse=True)
     def _no_other_emulator(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("FIRESTORE_EMULATOR_HOST", raising=False)
+
+
+@pytest.mark.server("postgresql")
+class TestPostgres(OnALoop):
+    harness = PostgresLooped
+
+
+@pytest.mark.server("redis")
+class TestRedis(OnALoop):
+    harness = RedisLooped

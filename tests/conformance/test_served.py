@@ -14,6 +14,8 @@ from tests.conformance.test_couchdb import CouchHarness
 from tests.conformance.test_dynamodb import MinistackHarness
 from tests.conformance.test_firestore import EmulatorHarness
 from tests.conformance.test_memory import MemoryHarness
+from tests.conformance.test_postgresql import PostgresHarness
+from tests.conformance.test_redis import RedisHarness
 from tests.conformance.test_sqlite import SqliteHarness
 from tests.full import EXAMPLES_OF_A_VARIANT, FULL
 from tests.remote.serving import LoopedServedStore, ServedStore
@@ -95,6 +97,16 @@ class FirestoreServed(OnAServer, EmulatorHarness):
     differs: ClassVar = {**EmulatorHarness.differs, **Served.differs}
 
 
+class PostgresServed(OnAServer, PostgresHarness):
+    name = "postgresql-served"
+    differs: ClassVar = {**PostgresHarness.differs, **Served.differs}
+
+
+class RedisServed(OnAServer, RedisHarness):
+    name = "redis-served"
+    differs: ClassVar = {**RedisHarness.differs, **Served.differs}
+
+
 class TestMemory(ConformanceSuite):
     harness = MemoryServed
 
@@ -130,3 +142,13 @@ class TestFirestore(ConformanceSuite):
     @pytest.fixture(autouse=True)
     def _no_other_emulator(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("FIRESTORE_EMULATOR_HOST", raising=False)
+
+
+@pytest.mark.server("postgresql")
+class TestPostgres(ConformanceSuite):
+    harness = PostgresServed
+
+
+@pytest.mark.server("redis")
+class TestRedis(ConformanceSuite):
+    harness = RedisServed
