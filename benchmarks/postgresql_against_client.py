@@ -10,7 +10,8 @@ counted in keys per second.
 - *ours* runs with its default options, so every `get` is counted. The counts of a turn are written before its clock
   stops (``--uncounted`` turns counting off on our side, as it is on the others).
 - *hand-written* is what a careful author would write: one connection in autocommit, without prepared statements, so
-  that a pooler may stand between; one table of ``jsonb`` with the same provenance and a new revision with each write,
+  that a pooler may stand between (``--prepared`` prepares them on both sides); one table of ``jsonb`` with the same
+  provenance and a new revision with each write,
   batches by ``unnest``, and an index on the expression that is asked for.
 - *LangGraph* is ``PostgresStore`` on a connection of its own; its batches are one ``batch()``, its ``search`` filters
   by ``jsonb`` containment.
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.5)
     parser.add_argument("--uncounted", action="store_true", help="count no accesses")
+    parser.add_argument("--prepared", action="store_true", help="prepare statements, ours and the hand-written ones")
     add_clock(parser)
     arguments = parser.parse_args()
     print_environment("psycopg", "langgraph-checkpoint-postgres")
@@ -59,12 +61,12 @@ def main() -> None:
         url = server.address()
     options: dict[str, Any] = {"tracking": "off"} if arguments.uncounted else {"flush_interval": 3_600}
     schema = f"benchmark_{uuid.uuid4().hex}"
-    connection = psycopg.connect(url, autocommit=True, prepare_threshold=None)
+    connection = psycopg.connect(url, autocommit=True, prepare_threshold=5 if arguments.prepared else None)
     connection.execute(f'CREATE SCHEMA "{schema}_others"')
     peer = psycopg.connect(
         url, autocommit=True, prepare_threshold=None, row_factory=dict_row, options=f"-c search_path={schema}_others"
     )
-    store = datastore.connect(f"{url}/{schema}", **options)
+    store = datastore.connect(f"{url}/{schema}" + ("?prepare=true" if arguments.prepared else ""), **options)
     try:
         contest(arguments, store, HandWritten(connection, f'"{schema}_others".bare'), LangGraph(peer))
     finally:

@@ -20,6 +20,11 @@ from datastore_postgresql.failures import NAME, not_connected, translated
 Row: TypeAlias = tuple[Any, ...]
 T = TypeVar("T")
 
+_BEFORE_PREPARING = 2
+"""How often a connection carries out a statement before it is prepared."""
+_NOT_PREPARED = (psycopg.errors.InvalidSqlStatementName, psycopg.errors.DuplicatePreparedStatement)
+"""The session is not the one that this connection knows. The statement was not carried out, and is sent again."""
+
 
 class Settings(NamedTuple):
     """What a URL says."""
@@ -33,6 +38,8 @@ class Settings(NamedTuple):
     pool: int
     create: bool
     earlier_format: bool
+    prepare: bool = False
+    """Whether statements are prepared, so that the server parses and plans each once for a connection."""
     tenant: str = ""
     """What `datastore.tenants` calls the store; empty for one that is not a tenant's."""
 
@@ -95,13 +102,15 @@ class Session:
             try:
                 connection = self._connection()
                 connection.timeout = self.settings.timeout if seconds is None else seconds
-                cursor = connection.execute(statement, parameters, binary=parameters is not None)
+                one = parameters is not None  # several statements at once cannot be prepared
+                cursor = connection.execute(statement, parameters, prepare=None if one else False, binary=one)
                 while cursor.nextset():
                     pass
                 rows = cursor.fetchall() if cursor.description is not None else []
             except (psycopg.Error, OSError) as error:
-                if connection is not None and isinstance(error, psycopg.Error) and error.sqlstate:
-                    self._give_back(connection)  # it was answered
+                answered = isinstance(error, psycopg.Error) and error.sqlstate
+                if connection is not None and answered and not isinstance(error, _NOT_PREPARED):
+                    self._give_back(connection)
                 else:
                     self._discard(connection)
                 raise translated(error, self.settings.address) from error
@@ -130,7 +139,10 @@ class Session:
         seconds = max(1, min(self.settings.timeout, deadlines.left()))
         try:
             connection = Connection.connect(
-                **self.settings.options, autocommit=True, prepare_threshold=None, connect_timeout=int(-(-seconds // 1))
+                **self.settings.options,
+                autocommit=True,
+                prepare_threshold=_BEFORE_PREPARING if self.settings.prepare else None,
+                connect_timeout=int(-(-seconds // 1)),
             )
         except (psycopg.Error, OSError) as error:
             raise not_connected(error, self.settings.address) from error

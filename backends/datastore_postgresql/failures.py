@@ -18,6 +18,8 @@ from datastore.errors import (
 
 NAME = "postgresql"
 _LATER = {
+    "26000": "its session has no longer what was prepared there",
+    "42P05": "its session has something else prepared under that name",
     "25006": "it takes no writes: it is a replica, or default_transaction_read_only is on",
     "40001": "other transactions were in the way",
     "40P01": "it was in a deadlock with another transaction",

@@ -21,6 +21,7 @@ from tests.servers.processes import HOST
         ("postgresql://host/db/pg_mine", "path of a PostgreSQL URL is a database"),
         ("postgresql://host/db/a/b", "path of a PostgreSQL URL is a database"),
         ("postgresql://host/db?pool=0", "'pool' of the postgresql URL: it must be a whole number of at least 1"),
+        ("postgresql://host/db?prepare=maybe", "'prepare' of the postgresql URL"),
         ("postgresql://host/db?time=1", "no parameter 'time' .did you mean 'timeout'"),
         (
             "postgresql://host/db?sslmode=maybe",
