@@ -7,9 +7,9 @@ still. The same statement says of the others what is stored instead, which saves
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from datastore.adapters.changes import Applied, Change, Late, Result, Rules
 from datastore.adapters.knowledge import ABSENT, Known
@@ -49,15 +49,22 @@ _GIVEN: Mapping[str, str] = {
     "accessCount": "bigint",
     "lastAccessedByAgent": "text",
     "lastAccessedAt": "text",
+    "vector": "text",
 }
-"""What a change takes: ``how`` is one of `_MAKE`, `_REPLACE`, `_CHANGE`, `_TOUCH` and `_REMOVE`, ``seen`` the token
-that its row must have; the others are columns."""
+"""What changes take: ``how`` is one of those below, ``seen`` the token that a row must have; the others are columns."""
 _MAKE, _REPLACE, _CHANGE, _TOUCH, _REMOVE = "make", "replace", "change", "touch", "remove"
-_NAMES = tuple(_GIVEN)
-_COLUMNS = tuple(name for name in _NAMES if name not in ("how", "seen"))
-_ALWAYS = ("token", "expiresAt", "fences")
-_WITH_VALUE = ("revision", "updatedAt", "updatedByAgent", "recentWrites", "value", "valueText", "content", "bytes")
+_WHOLE, _VALUED = frozenset((_MAKE, _REPLACE)), frozenset((_MAKE, _REPLACE, _CHANGE))
+_KEPT = frozenset((_REPLACE, _CHANGE, _TOUCH))
+_COLUMNS: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(("token", "expiresAt", "fences"), _KEPT | {_MAKE}),
+    **dict.fromkeys(("revision", "updatedAt", "updatedByAgent", "recentWrites"), _VALUED),
+    **dict.fromkeys(("value", "valueText", "content", "bytes", "metadata", "metadataText", "vector"), _VALUED),
+    **dict.fromkeys(("userId", "namespace", "key", "createdAt", "createdByAgent"), _WHOLE),
+    **dict.fromkeys(("accessCount", "lastAccessedByAgent", "lastAccessedAt"), _WHOLE),
+}
+"""By which kinds of changes a column is written."""
 _IF_GIVEN = ("metadata", "metadataText")
+"""Without new metadata a `_CHANGE` leaves what there is."""
 _JSON = ("value", "metadata")
 
 
@@ -73,7 +80,6 @@ class Records(Primitives):
         self._table = table
         self._vectors = vectors
         self._load = f'SELECT {STATE} FROM {table} WHERE "_id" = ANY(%s)'
-        self._swap = _statement(table)
         self._count = _counting_statement(table)
 
     def load(self, ids: Sequence[str], *, metadata: bool, value: bool) -> Mapping[str, Known]:
@@ -92,14 +98,14 @@ class Records(Primitives):
             return self._counted(changes)
         changes_in_order = sorted(changes, key=lambda change: change.id)  # locks in one order
         given = [_row_of(change) for change in changes_in_order]
-        statement, vectors = self._swap, list(map(_vector_of, changes_in_order))
-        if any(vectors) and (at := self._vectors.at()) is not None:  # only where an index of them was declared
-            statement = _statement(self._table, f"{at}vector")
-            given = [(*row, vector) for row, vector in zip(given, vectors, strict=True)]
-        rows = self._session.ask(statement, [list(column) for column in zip(*given, strict=True)])
+        vector = None
+        if any("vector" in row for row in given):
+            vector = self._vectors.at()  # only where an index of them was declared
+        statement = _statement(self._table, frozenset(row["how"] for row in given), vector)
+        rows = self._session.ask(statement.text, [[row.get(name) for row in given] for name in statement.names])
         done = {row[1] for row in rows if row[0] is None}
         stored = {row[1]: row for row in rows if row[0] is not None}
-        tokens = {row[0]: row[3] for row in given}
+        tokens = {row["_id"]: row.get("token") for row in given}
         results: list[Result] = []
         for change in changes:
             found = stored.get(change.id)
@@ -127,13 +133,13 @@ class Records(Primitives):
         return [Applied() if change.id in done else Late(ABSENT) for change in changes]
 
 
-def _row_of(change: Change) -> tuple[Any, ...]:
-    """Return what the statement takes for a change, in the order of `_GIVEN`."""
+def _row_of(change: Change) -> dict[str, Any]:
+    """Return what the statement takes for a change."""
     write, after = change.write, change.after
     seen = None if change.over is ABSENT else change.token
     row: dict[str, Any] = {"_id": write.id, "seen": seen, "how": _REMOVE}
     if isinstance(write, Delete):
-        return tuple(map(row.get, _NAMES))
+        return row
     assert isinstance(after, Known)  # noqa: S101  # no write begins with UNSEEN
     row |= {"token": os.urandom(8).hex(), "expiresAt": after.expires_at, "fences": change.fences or None}
     row["how"] = _TOUCH
@@ -147,6 +153,8 @@ def _row_of(change: Change) -> tuple[Any, ...]:
         row["value"], row["valueText"] = held(json)
         if change.metadata is not None:
             row["metadata"], row["metadataText"] = held(change.metadata)
+        if (vector := _vector_of(change)) is not None:
+            row["vector"] = vector
         row["how"] = _CHANGE
         if not change.live or isinstance(write, Restore):
             row["how"] = _MAKE if seen is None else _REPLACE
@@ -154,7 +162,7 @@ def _row_of(change: Change) -> tuple[Any, ...]:
             row |= {"createdAt": after.created_at, "createdByAgent": written(after.created_by_agent)}
             row |= {"accessCount": after.access_count, "lastAccessedByAgent": written(after.last_accessed_by_agent)}
             row["lastAccessedAt"] = after.last_accessed_at
-    return tuple(map(row.get, _NAMES))
+    return row
 
 
 def _vector_of(change: Change) -> str | None:
@@ -162,53 +170,80 @@ def _vector_of(change: Change) -> str | None:
     return None if vector is None or len(vector) > 4 * MOST_DIMENSIONS else text_of(vector)
 
 
-@lru_cache(maxsize=64)
-def _statement(table: str, vector: str = "") -> str:
-    """Return the statement that makes changes; its parameters are an array for each of `_GIVEN`.
+class _Statement(NamedTuple):
+    """A statement that makes changes."""
 
-    With the type of the column of vectors there is one more array, of these.
+    text: str
+    names: tuple[str, ...]
+    """What its parameters are: an array of each."""
+
+
+@lru_cache(maxsize=256)
+def _statement(table: str, hows: frozenset[str], vector: str | None = None) -> _Statement:
+    """Return the statement that makes changes of some kinds: the server parses and plans no more than they need.
 
     It returns a row for each change that was made, without a token, and one of `STATE` for each other row that is
     there.
+
+    Args:
+        table: The table.
+        hows: The kinds.
+        vector: Where the type of vectors is, to store these as well (`Vectors.at`); ``None`` not to.
     """
-    types = dict.fromkeys(_JSON, "jsonb") | ({"vector": vector} if vector else {})
-    more = ("vector",) if vector else ()
-    names = ", ".join(f'"{name}"' for name in (*_NAMES, *more))
-    arrays = ", ".join(f"%s::{kind}[]" for kind in (*_GIVEN.values(), *["text" for _ in more]))
-    columns = ", ".join(f'"{name}"' for name in (*_COLUMNS, *more))
-    made = ", ".join(f'"{name}"::{types[name]}' if name in types else f'"{name}"' for name in (*_COLUMNS, *more))
-    sets = []
-    for name in (*_COLUMNS[1:], *more):
-        new, old = f'g."{name}"{f"::{types[name]}" if name in types else ""}', f't."{name}"'
-        if name in _ALWAYS:
-            sets.append(f'"{name}" = {new}')
-        elif name in (*_WITH_VALUE, *more):
-            sets.append(f"\"{name}\" = CASE WHEN g.how = '{_TOUCH}' THEN {old} ELSE {new} END")
-        elif name in _IF_GIVEN:
-            given = f'g.how = \'{_REPLACE}\' OR coalesce(g."metadata", g."metadataText") IS NOT NULL'
-            sets.append(f'"{name}" = CASE WHEN {given} THEN {new} ELSE {old} END')
-        else:
-            sets.append(f"\"{name}\" = CASE WHEN g.how = '{_REPLACE}' THEN {new} ELSE {old} END")
-    counts = f'"recentCounts" = CASE WHEN g.how = \'{_REPLACE}\' THEN NULL ELSE t."recentCounts" END'
-    same = 't."_id" = g."_id" AND coalesce(t."token", \'-\') = g.seen'
-    nothing = ", ".join(["NULL::text"] * 6 + ["NULL::bigint"] + ["NULL::text"] * 6)  # the others of `STATE`
-    return f"""
-        WITH given ({names}) AS MATERIALIZED (SELECT * FROM unnest({arrays}) ORDER BY 1),
-        made AS (
-            INSERT INTO {table} ({columns}) SELECT {made} FROM given WHERE how = '{_MAKE}'
-            ON CONFLICT ("_id") DO NOTHING RETURNING "_id"
-        ), changed AS (
-            UPDATE {table} AS t SET {", ".join(sets)}, {counts} FROM given AS g
-            WHERE {same} AND g.how IN ('{_REPLACE}', '{_CHANGE}', '{_TOUCH}') RETURNING t."_id"
-        ), removed AS (
-            DELETE FROM {table} AS t USING given AS g WHERE {same} AND g.how = '{_REMOVE}' RETURNING t."_id"
-        ), done AS (
-            SELECT "_id" FROM made UNION ALL SELECT "_id" FROM changed UNION ALL SELECT "_id" FROM removed
+    kept = hows & _KEPT
+    columns = [name for name, takers in _COLUMNS.items() if takers & hows and (vector is not None or name != "vector")]
+    names = ("_id", *(["how"] if len(hows) > 1 else []), *(["seen"] if hows != {_MAKE} else []), *columns)
+    types = dict.fromkeys(_JSON, "jsonb") | {"vector": f"{vector}vector"}
+    arrays = ", ".join(f"%s::{_GIVEN[name]}[]" for name in names)
+    cast = {name: f'g."{name}"{f"::{types[name]}" if name in types else ""}' for name in ("_id", *columns)}
+
+    def of(*some: str) -> str:
+        """Return the condition for the changes of some kinds."""
+        return (
+            "TRUE"
+            if hows <= set(some)
+            else f"g.how IN ({', '.join(repr(how) for how in sorted(hows.intersection(some)))})"
         )
+
+    parts = {}
+    if _MAKE in hows:
+        made = f"INSERT INTO {table} ({_listed(cast)}) SELECT {', '.join(cast.values())} FROM given AS g"
+        parts["made"] = f'{made} WHERE {of(_MAKE)} ON CONFLICT ("_id") DO NOTHING RETURNING "_id"'
+    same = 't."_id" = g."_id" AND coalesce(t."token", \'-\') = g.seen'
+    if kept:
+        sets = [f'"{name}" = {_new(name, cast[name], kept, of)}' for name in columns if _COLUMNS[name] & kept]
+        if _REPLACE in kept:
+            counts = f'CASE WHEN {of(_REPLACE)} THEN NULL ELSE t."recentCounts" END'
+            sets.append(f'"recentCounts" = {counts}')
+        changed = f"UPDATE {table} AS t SET {', '.join(sets)} FROM given AS g"
+        parts["changed"] = f'{changed} WHERE {same} AND {of(*_KEPT)} RETURNING t."_id"'
+    if _REMOVE in hows:
+        removed = f"DELETE FROM {table} AS t USING given AS g"
+        parts["removed"] = f'{removed} WHERE {same} AND {of(_REMOVE)} RETURNING t."_id"'
+    done = " UNION ALL ".join(f'SELECT "_id" FROM {part}' for part in parts)
+    nothing = ", ".join(["NULL::text"] * 6 + ["NULL::bigint"] + ["NULL::text"] * 6)  # the others of `STATE`
+    text = f"""
+        WITH given ({_listed(names)}) AS MATERIALIZED (SELECT * FROM unnest({arrays}) ORDER BY 1),
+        {", ".join(f"{name} AS ({part})" for name, part in parts.items())}, done AS ({done})
         SELECT NULL::text, "_id", {nothing} FROM done
         UNION ALL
         SELECT {STATE} FROM {table}
         WHERE "_id" IN (SELECT "_id" FROM given EXCEPT ALL SELECT "_id" FROM done)"""
+    return _Statement(text, names)
+
+
+def _new(name: str, given: str, kept: frozenset[str], of: Callable[..., str]) -> str:
+    """Return what a column of a row that stays becomes."""
+    when = of(*_COLUMNS[name])
+    if name in _IF_GIVEN and _CHANGE in kept:
+        when = 'coalesce(g."metadata", g."metadataText") IS NOT NULL'
+        if _REPLACE in kept:
+            when = f"{of(_REPLACE)} OR {when}"
+    return given if when == "TRUE" else f'CASE WHEN {when} THEN {given} ELSE t."{name}" END'
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
 
 
 def _counting_statement(table: str) -> str:
