@@ -329,10 +329,10 @@ class Core:
             return self.backend.find(range, plan, fields, limit, after, reverse)
 
         most = self.backend.capabilities.scan_page
-        at_once = at_once or most
+        limit = min(at_once or most, most)
         while True:
-            limit = min(at_once, most)
             page = self.page(read, fields)
+            found = len(page.documents)
             if expires(page.documents):
                 page = living(page, self.now())
             for error in page.damaged:
@@ -341,7 +341,11 @@ class Core:
             if page.after is None:
                 return
             after = page.after
-            at_once *= 8  # more were needed than expected: some are expired, or their keys do not have the prefix
+            if at_once is not None and found == len(page.documents) == limit < at_once:
+                at_once -= found
+                limit = min(at_once, most)  # the rest of what one page had no room for
+            else:  # more are needed than expected: some have expired, or their keys do not have the prefix
+                at_once, limit = None, min(limit * 8, most)
 
     def all_ids(self, range: IdRange) -> Iterator[list[str]]:
         """Yield the ids of a range page by page, including expired and damaged documents, but not foreign ones."""

@@ -8,6 +8,7 @@ import os
 import threading
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 
@@ -385,3 +386,16 @@ def test_pages_can_begin_after_a_value_of_any_kind(store, direction):
         cursor = page.cursor
     assert found == whole
     assert cursor is None
+
+
+@pytest.mark.parametrize("limit", [9, 10, 11, 25])
+def test_a_listing_reads_what_it_returns_over_several_pages_too(limit):
+    """Where nothing has expired, the last page asks for the rest."""
+    backend = Counting(MemoryBackend())
+    backend.capabilities = replace(backend.capabilities, scan_page=10)
+    with DataStore(backend) as store:
+        agent = store.agent("u", "a")
+        agent.set_many({f"k{number:02}": number for number in range(60)})
+        backend.documents.clear()
+        assert len(list(agent.iter_records(limit=limit))) == limit
+        assert backend.documents["scanned"] == limit
