@@ -26,7 +26,8 @@ class Wrapped(Backend):
     def __init__(self, inner: Backend) -> None:
         self.inner = inner
         self.name = inner.name
-        hidden = _MEANT - inner.capabilities.abilities
+        passed_on = {name for name in _MEANT if getattr(type(self), name) is getattr(Wrapped, name)}
+        hidden = passed_on - inner.capabilities.abilities
         self.capabilities = replace(inner.capabilities, abilities=self.overridden() - hidden)
 
     # Arguments are passed on unchanged, so that a new optional argument in the contract changes nothing here.

@@ -13,7 +13,8 @@ from tests.moving.test_sinks import SERVERS, TARGETS
 MB = 1 << 20
 FEW, MANY = 16, 48
 """Mebibytes. The fewer fill the pages that a move reads."""
-LESS, MORE = 14, 34
+LESS, MORE = 14, 54
+"""On servers. The test server's proxy for CouchDB is in this process, too, and holds what passes it."""
 
 
 def peak(work, *arguments):
@@ -68,4 +69,4 @@ def test_three_times_as_much_is_moved_into_each_server_and_out_of_it_in_the_same
                 assert whole.read() == piece
             assert back.agent("ann", "reader").blobs.stat("artifact").sha256 == blob.sha256
     for less, more in zip(peaks[LESS], peaks[MORE], strict=True):
-        assert more < less + 10 * MB, peaks
+        assert more < less + (MORE - LESS) * MB / 2, peaks
