@@ -18,11 +18,10 @@ https://www.postgresql.org/docs/current/functions-json.html
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from datastore.adapters.pushdown import UNSUPPORTED, About, Dialect, Translation, exact, inexact
+from datastore.adapters.pushdown import UNSUPPORTED, About, SqlDialect, Translation, exact, inexact
 from datastore.queries.tree import (
     Compare,
     Condition,
@@ -55,12 +54,10 @@ _TEXT = "#>> '{}'"
 """Follows a value, and makes text of it."""
 
 
-class Sql(Dialect[str]):
+class Sql(SqlDialect):
     """Translates the conditions of one query. All expressions share the parameters, and hold only their names."""
 
     nothing = _NO
-    three_valued = True
-    order = ("meta", "value")  # the cheaper to decide first
     deepest = 50
 
     def __init__(self) -> None:
@@ -77,18 +74,6 @@ class Sql(Dialect[str]):
         if path[0] == "metadata" and len(path) > 1:
             return self._json("metadata", path[1:], condition)
         return self._column(path, condition)
-
-    def all_of(self, parts: Sequence[str]) -> str:
-        """Join expressions by AND, without duplicates."""
-        return f"({' AND '.join(dict.fromkeys(parts))})"
-
-    def any_of(self, parts: Sequence[str]) -> str:
-        """Join expressions by OR, without duplicates."""
-        return f"({' OR '.join(dict.fromkeys(parts))})"
-
-    def negate(self, part: str) -> str:
-        """Return the opposite of an expression. It is NULL where the expression is."""
-        return f"NOT {part}"
 
     def bind(self, value: Any, kind: str) -> str:
         """Return the SQL of a parameter that stands for a value of a type."""

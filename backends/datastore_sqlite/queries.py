@@ -22,7 +22,7 @@ from itertools import chain
 from math import inf, isfinite
 from typing import Any
 
-from datastore.adapters.pushdown import UNSUPPORTED, About, Dialect, Translation, exact, inexact
+from datastore.adapters.pushdown import UNSUPPORTED, About, SqlDialect, Translation, exact, inexact
 from datastore.queries.tree import (
     Compare,
     Condition,
@@ -62,12 +62,10 @@ _COLUMNS = ("key", "createdByAgent", "createdAt", "updatedAt", "revision", "expi
 """The columns that may decide a filter on provenance. Counts are left out, because some are not yet written."""
 
 
-class Sql(Dialect[str]):
+class Sql(SqlDialect):
     """Translates the conditions of one query. All expressions share the parameters, and hold only their names."""
 
     nothing = "0"
-    three_valued = True
-    order = ("meta", "value")  # the cheaper to decide first
     deepest = _DEEPEST
 
     def __init__(self) -> None:
@@ -82,18 +80,6 @@ class Sql(Dialect[str]):
             return UNSUPPORTED
         names = tuple(map(self.bind, parameters))
         return self._json("value", path, condition, names) if about == "value" else self._meta(path, condition, names)
-
-    def all_of(self, parts: Sequence[str]) -> str:
-        """Join expressions by AND, without duplicates."""
-        return f"({' AND '.join(dict.fromkeys(parts))})"
-
-    def any_of(self, parts: Sequence[str]) -> str:
-        """Join expressions by OR, without duplicates."""
-        return f"({' OR '.join(dict.fromkeys(parts))})"
-
-    def negate(self, part: str) -> str:
-        """Return the opposite of an expression. It is NULL where the expression is."""
-        return f"NOT {part}"
 
     def bind(self, value: Any) -> str:
         """Return the name of a parameter that stands for a value."""

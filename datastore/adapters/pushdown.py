@@ -130,6 +130,25 @@ class Dialect(ABC, Generic[E]):
         return 0
 
 
+class SqlDialect(Dialect[str]):
+    """The part of a dialect that is the same in every SQL: expressions are text, and *perhaps* is NULL."""
+
+    three_valued = True
+    order = ("meta", "value")  # the cheaper to decide first
+
+    def all_of(self, parts: Sequence[str]) -> str:
+        """Join expressions by AND, without duplicates."""
+        return f"({' AND '.join(dict.fromkeys(parts))})"
+
+    def any_of(self, parts: Sequence[str]) -> str:
+        """Join expressions by OR, without duplicates."""
+        return f"({' OR '.join(dict.fromkeys(parts))})"
+
+    def negate(self, part: str) -> str:
+        """Return the opposite of an expression. It is NULL where the expression is."""
+        return f"NOT {part}"
+
+
 class Piece(NamedTuple, Generic[E]):
     """One condition that must hold, and its expression."""
 
