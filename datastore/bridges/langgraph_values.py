@@ -97,8 +97,8 @@ def difference(earlier: bytes, data: bytes) -> Same | None:
     if size <= _READABLE:
         return None
     best = Same(0, 0, 0)
-    for at in (16, size // 2, size - _PROBE):
-        start = earlier.find(data[at : at + _PROBE])
+    for at in (0, 16, size // 2, size - _PROBE):
+        start = earlier.find(data[at : at + _PROBE]) if at else 0
         if start >= 0:
             back = _alike(earlier[:start][::-1], data[:at][::-1])
             after = _alike(earlier[start:], data[at:])

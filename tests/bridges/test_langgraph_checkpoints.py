@@ -270,7 +270,7 @@ def test_what_differs_leads_back_to_the_value(parts, edits):
         data = data[:at] + put_in + data[at + gone :]
     same = difference(earlier, data)
     if data == earlier:
-        assert same is not None
+        assert same == (0, 0, len(data))
     if same is not None:
         before, start, length = same
         assert data == data[:before] + earlier[start : start + length] + data[before + length :]
