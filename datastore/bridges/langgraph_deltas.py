@@ -49,7 +49,7 @@ def delta_history(
     values, parts, there = Values(context), {}, {}
     if path:
         ids = [known(record)["checkpoint"]["id"] for record in path]
-        parts = {channel: values.need(known(at), channel) for channel, at in seeds.items()}
+        parts = {channel: values.need(known(at), [channel])[channel] for channel, at in seeds.items()}
         there, page = yield [ask("get_records", values.keys), asking_writes(place, ids)]
         for record in page.records:
             if known(record)["checkpoint"] in ids:

@@ -7,7 +7,7 @@ cut off: then the value is still in the checkpoint before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -30,20 +30,29 @@ class Values:
         self.keys: list[str] = []
         """The records that are needed: of what is remembered none, unless reading it keeps it on."""
 
-    def need(self, kept: Mapping[str, Any], channel: str) -> Part:
-        """Note that the value of a channel is needed, and return it as it is named."""
-        part = needed = stored_part(kept, channel)
+    def need(self, kept: Mapping[str, Any], channels: Iterable[str] | None = None) -> Mapping[str, Part]:
+        """Note that some values of a checkpoint are needed, or all, and return what it names them."""
+        stored: Mapping[str, Part]
+        seen: Seen | None = self._context.seen.get((place_in(kept), kept["checkpoint"]["id"]))
+        if channels is None and seen is not None and seen.told == kept["stored"]:
+            stored = seen.stored
+        else:
+            stored = {channel: stored_part(kept, channel) for channel in (channels or kept["stored"])}
+        for channel, part in stored.items():
+            self._need(kept, channel, part)
+        return stored
+
+    def _need(self, kept: Mapping[str, Any], channel: str, part: Part) -> None:
         inside = channel in kept.get("values", ())
-        while True:
+        needed: Part | None = part
+        while needed is not None:
             remembered = self._context.parts.get(needed.id)
             if remembered is not None:
                 self.known[needed.id] = remembered
                 if self._context.ttl is None:
-                    return part
+                    return
             if not inside:
                 self.keys.append(place_in(kept).value(channel, needed.version))
-            if needed.over is None:
-                return part
             needed, inside = needed.over, False
 
     def value(self, kept: Mapping[str, Any], channel: str, part: Part, records: Mapping[str, Record]) -> Steps[Any]:

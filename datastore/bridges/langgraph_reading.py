@@ -121,10 +121,10 @@ def _loading(context: Context, records: Sequence[Record]) -> Steps[list[Checkpoi
     documents = [known(record) for record in records]
     by_place: dict[Place, list[str]] = {}
     values = Values(context)
-    parts: list[dict[str, Part]] = []
+    parts: list[Mapping[str, Part]] = []
     for one in documents:
         by_place.setdefault(place_in(one), []).append(one["checkpoint"]["id"])
-        parts.append({channel: values.need(one, channel) for channel in one["stored"]})
+        parts.append(values.need(one))
     asked = [asking_writes(place, ids) for place, ids in by_place.items()]
     there: dict[str, Record] = {}
     if values.keys:
@@ -141,7 +141,11 @@ def _loading(context: Context, records: Sequence[Record]) -> Steps[list[Checkpoi
         place, checkpoint_id = place_in(one), one["checkpoint"]["id"]
         loaded = {}
         for channel, named in its_parts.items():
-            loaded[channel] = yield from values.value(one, channel, named, there)
+            remembered = values.known.get(named.id)
+            if remembered is not None:
+                loaded[channel] = context.serde.loads_typed(remembered)
+            else:
+                loaded[channel] = yield from values.value(one, channel, named, there)
         writes = yield from loading_writes(context, pending.get((place, checkpoint_id), []))
         others = unpacked(context.serde, one["others"]) if "others" in one else {"checkpoint": {}, "metadata": {}}
         checkpoint: Any = {**one["checkpoint"], **others["checkpoint"], "channel_values": loaded}
