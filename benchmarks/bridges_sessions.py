@@ -34,10 +34,11 @@ async def play(session: Any, items: int) -> Times:
     times: Times = {}
 
     async def measure(name: str, number: int, call: Callable[[int], Awaitable[Any]]) -> None:
-        began = time.perf_counter()
+        began, processor = time.perf_counter(), time.process_time()
         for turn in range(number):
             await call(turn)
         times[name] = (time.perf_counter() - began) * 1_000 / number
+        times[f"{name}, processor"] = (time.process_time() - processor) * 1_000 / number
 
     await measure("add_items of 1", items, lambda turn: session.add_items([item(turn)]))
     await measure("get_items(20)", 100, lambda turn: session.get_items(20))
@@ -83,12 +84,12 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 found[name].append(measured(Path(folder), options.items))
                 sizes[name].append(sum(path.stat().st_size for path in Path(folder).iterdir()) / 1e6)
-    print(f"{'':24}{'bridge':>10}{'SQLiteSession':>16}{'ratio':>8}")
+    print(f"{'':36}{'bridge':>10}{'SQLiteSession':>16}{'ratio':>8}")
     for call in found["bridge"][0]:
         mine, other = (median(times[call] for times in found[name]) for name in ("bridge", "SQLiteSession"))
-        print(f"{call:24}{mine:>8.2f}ms{other:>14.2f}ms{mine / other:>8.2f}")
+        print(f"{call:36}{mine:>8.2f}ms{other:>14.2f}ms{mine / other:>8.2f}")
     mine, other = (median(sizes[name]) for name in ("bridge", "SQLiteSession"))
-    print(f"{'on the disk':24}{mine:>8.2f}MB{other:>14.2f}MB{mine / other:>8.2f}")
+    print(f"{'on the disk':36}{mine:>8.2f}MB{other:>14.2f}MB{mine / other:>8.2f}")
 
 
 if __name__ == "__main__":

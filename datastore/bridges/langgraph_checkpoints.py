@@ -61,7 +61,9 @@ class DataStoreSaver(BaseCheckpointSaver[str]):
 
     @property
     def _context(self) -> Context:
-        return self._known.with_serde(self.serde)  # `with_allowlist` gives a copy of this object another serializer
+        if self._known.serde is not self.serde:  # `with_allowlist` gives a copy of this object another serializer
+            self._known = self._known.with_serde(self.serde)
+        return self._known
 
     def get_next_version(self, current: str | None, channel: None) -> str:
         return writing.next_version(current)
