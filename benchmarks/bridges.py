@@ -5,8 +5,8 @@
 A thread of many steps whose state takes 100 KB, of text as people write it: in one workload each step changes one of
 ten channels, in the other the state is one list of messages, which changes as a whole. Each step puts a checkpoint and
 a pending write, as a run of LangGraph does. Each has its turn in each round, at the same durability: LangGraph's own
-take what SQLite does if nobody says otherwise, ``full``. Times are by the clock, and of the processor: on a machine that
-does other work the second says more. The ratios are those of the medians.
+take what SQLite does if nobody says otherwise, ``full``. Times are by the clock, and of the processor: where other work
+goes on the second says more. The ratios are those of the medians.
 
 It needs LangGraph (``benchmarks/requirements.txt``).
 """

@@ -204,6 +204,12 @@ class WatchedScope(Scope):
         scope.home = self.home
         return scope
 
+    def _copy(self) -> Self:
+        """See `Scope._copy`."""
+        copy = super()._copy()
+        copy.token, copy.home, copy._watcher = self.token, self.home, self._watcher
+        return copy
+
     def fetch(self, key: str, fields: Fields) -> Document | None:
         """See `Scope.fetch`."""
         document = super().fetch(key, fields)

@@ -137,6 +137,8 @@ def is_plain(value: Any, depth: int = 0) -> bool:
     if kind is list:
         return depth < 50 and all(is_plain(one, depth + 1) for one in value)
     if kind is dict:
+        if set(map(type, value)) | set(map(type, value.values())) == {str} and "".join(value).isascii():
+            return all(is_plain(text) for text in value.values())  # versions of channels, before all
         return depth < 50 and all(type(k) is str and is_plain(k) and is_plain(v, depth + 1) for k, v in value.items())
     return value is None or kind is bool or (kind is int and abs(value) < 1 << 64)
 

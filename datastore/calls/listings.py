@@ -403,13 +403,12 @@ def _clear(scope: Scope, span: Span) -> int:
 
 def _page(scope: Scope, span: Span, cursor: str | None) -> Page:
     """Return one page of records and the cursor after it."""
-    pages = paging(scope, span, cursor)
-    found: list[Record] = []
-    while True:
-        try:
-            found.append(next(pages))
-        except StopIteration as end:
-            return Page(found, end.value)
+    after = None if cursor is None else _resume(scope, span, cursor)
+    limit = span.limit
+    found = list(_records(scope, span._replace(limit=None if limit is None else limit + 1), after))
+    if limit is None or len(found) <= limit:
+        return Page(found, None)
+    return Page(found[:limit], _cursor(scope, span, found[limit - 1].id))
 
 
 def paging(scope: Scope, span: Span, cursor: str | None) -> Generator[Record, None, str | None]:
