@@ -1,6 +1,7 @@
 """How the sessions of Google's ADK are stored: their records, those of shared state, and events as entries of a log.
 
-Names are joined by slashes; in each, ``%`` and ``/`` are percent-encoded, so that no two lists of names become the same.
+Names are joined by slashes; in each, ``%`` and ``/`` are percent-encoded: no two lists of names become the same. Long
+keys are shortened (``datastore.limits.shorten_key``).
 
 | what | where |
 |---|---|
@@ -10,18 +11,19 @@ Names are joined by slashes; in each, ``%`` and ``/`` are percent-encoded, so th
 | state that begins with ``app:`` | the record ``adk-app/<app>`` |
 | an event of more than 1 MB | a blob ``adk/<part of the session's record>/...`` |
 
-An entry is ``{"format": 1, "after": 3, "event": {...}}``, or has ``"blob": "<name>"`` in place of the event. ``after`` is
-the entry of the event before. Those count to which one comes from the session's record: of several that were appended
-after the same one, the record leads to one.
+An entry is ``{"format": 1, "after": 3, "event": {...}}``, or has ``"blob": "<name>"`` in place of the event, whose
+``after`` is the entry of the event before. Those count to which one comes from the session's record: of several that
+were appended after the same one, the record leads to one.
 """
 
 from __future__ import annotations
 
 import copy
+import json
 import uuid
 from typing import Any, NamedTuple
 
-from datastore import InvalidNameError, InvalidValueError, Record, UnsupportedError, limits
+from datastore import InvalidNameError, InvalidValueError, UnsupportedError, limits
 from datastore.bridges.extras import needs
 from datastore.bridges.given import path_of, text_of, unknown_format
 
@@ -30,6 +32,7 @@ with needs("Google ADK", "google-adk"):
     from google.adk.events.event_actions import EventActions
     from google.adk.sessions import Session, State
     from pydantic import ValidationError
+    from pydantic_core import to_jsonable_python
 
 FORMAT = 1
 SESSION, USER, APP = "adk/", "adk-user/", "adk-app/"
@@ -70,7 +73,7 @@ class Owner(NamedTuple):
 
     def path(self, session_id: object) -> str:
         """Return the name of a session. Raises `InvalidNameError` if the id is not text, or blank."""
-        return self.prefix + path_of((stripped(session_id), "session_id"))
+        return limits.shorten_key(self.prefix + path_of((stripped(session_id), "session_id")))
 
 
 def app_prefix(app_name: object) -> str:
@@ -89,21 +92,13 @@ def stripped(session_id: object) -> object:
 def new_head(owner: Owner, session_id: str, state: dict[str, Any], at: float, part: str) -> dict[str, Any]:
     """Return the value of a session's record before its first event."""
     names = {"app_name": owner.app_name, "user_id": owner.user_id, "id": session_id}
-    return {
-        "format": FORMAT,
-        **names,
-        "state": state,
-        "updated": at,
-        "part": part,
-        "first": 0,
-        "last": 0,
-        "event": None,
-    }
+    events = {"first": 0, "last": 0, "event": None}
+    return {"format": FORMAT, **names, "state": state, "updated": at, "part": part, **events}
 
 
-def head_of(found: Record) -> dict[str, Any]:
+def head_of(key: str, value: Any) -> dict[str, Any]:
     """Return the value of a session's record."""
-    return _known(found.key, found.value, {"app_name", "user_id", "id", "state", "updated", "part", "first", "last"})
+    return _known(key, value, {"app_name", "user_id", "id", "state", "updated", "part", "first", "last"})
 
 
 def shared(key: str, value: Any) -> dict[str, Any]:
@@ -121,7 +116,7 @@ def changed(key: str, value: Any, id: str, delta: dict[str, Any]) -> dict[str, A
 
 
 def with_pending(head: dict[str, Any], user: dict[str, Any], app: dict[str, Any]) -> dict[str, Any]:
-    """Return the value of a session's record with a change of shared state that is still to be made, if there is one."""
+    """Return the value of a session's record with a change of shared state that is to be made, if there is one."""
     return {**head, "pending": {"id": uuid.uuid4().hex, "user": user, "app": app}} if user or app else head
 
 
@@ -137,9 +132,21 @@ def _known(key: str, value: Any, fields: set[str]) -> dict[str, Any]:
 
 
 def as_json(state: dict[str, Any] | None) -> dict[str, Any]:
-    """Return state as ADK makes JSON of that in an event: what it cannot write becomes text, with a warning."""
+    """Return state as ADK makes JSON of that in an event: what it cannot write becomes text, with a warning.
+
+    Raises:
+        InvalidValueError: If a number in it is not finite.
+    """
+    _check_finite(state)
     made: dict[str, Any] = EventActions(state_delta=state or {}).model_dump(mode="json")["state_delta"]
     return made
+
+
+def _check_finite(state: dict[str, Any] | None) -> None:
+    try:
+        json.dumps(to_jsonable_python(state, inf_nan_mode="constants", serialize_unknown=True), allow_nan=False)
+    except ValueError:
+        raise InvalidValueError("state holds a number that is not finite; JSON has no such number") from None
 
 
 def split(delta: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -183,8 +190,9 @@ def dumped(event: Event) -> dict[str, Any]:
     """Return an event as ADK's own services store it.
 
     Raises:
-        InvalidValueError: If ADK cannot make JSON of it.
+        InvalidValueError: If ADK cannot make JSON of it, or would make null of a number in the state.
     """
+    _check_finite(event.actions.state_delta)
     try:
         made: dict[str, Any] = event.model_dump(mode="json", exclude_none=True)
     except ValueError:

@@ -18,10 +18,7 @@ with needs("Google ADK", "google-adk"):
     from google.adk.events import Event
 
 _BLOB = re.compile(rf"{SESSION}([0-9a-f]{{32}})/[0-9a-f]{{32}}")
-_FIRST_PAGE, _GROWTH = (
-    50,
-    4,
-)  # entries that are read at first if it is not known how many, and how many times as many then
+_FIRST_PAGE, _GROWTH = 50, 4  # entries that are read at first if nobody says how many, and how many times as many then
 
 
 class Kept(NamedTuple):

@@ -43,7 +43,7 @@ class Records:
         found = await self._store.get_records([key, owner.user_key, owner.app_key])
         if key not in found:
             return None
-        head, revision = head_of(found[key]), found[key].revision
+        head, revision = head_of(key, found[key].value), found[key].revision
         self._remember(key, revision, head)
         return head, *_shared(owner, found), revision
 
@@ -67,7 +67,7 @@ class Records:
             found = await self._store.get_record(key)
             if found is None:
                 raise _gone(session)
-            revision, head = found.revision, head_of(found)
+            revision, head = found.revision, head_of(key, found.value)
             if marker is None:  # it does not come from this service; then ADK's own ask the same
                 last = session.events[-1].id if session.events else None
                 if head["updated"] > session.last_update_time and head.get("event") != last:
@@ -92,13 +92,13 @@ class Records:
     async def pop(self, key: str) -> Value | None:
         """Remove the record of a session, and return it. Requests: 2; 1 if there is none."""
         self._known.pop(key, None)
-        value: Value | None = await self._store.pop(key)
-        return value
+        value = await self._store.pop(key)
+        return None if value is None else head_of(key, value)
 
     async def all(self) -> AsyncIterator[tuple[Value, Record]]:
         """Yield the records of all sessions. Requests: 1 for each page."""
         async for found in self._store.iter_records(SESSION):
-            yield head_of(found), found
+            yield head_of(found.key, found.value), found
 
     async def delete(self, found: Record) -> bool:
         """Remove the record of a session if it is what was found, and return whether it was. Requests: 1 or 2."""

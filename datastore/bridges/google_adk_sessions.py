@@ -118,7 +118,7 @@ class DataStoreSessionService(BaseSessionService):
         prefix = app_prefix(app_name) if user_id is None else Owner.of(app_name, user_id).prefix
         order = [("updated", 1), ("user_id", 1), ("id", 1)]
         records = [found async for found in self._store.find_records({}, prefix=prefix, sort=order)]
-        heads = [head_of(found) for found in records]
+        heads = [head_of(found.key, found.value) for found in records]
         owners = [Owner(head["app_name"], head["user_id"]) for head in heads]
         states = await self._records.shared_by(owners) if owners else {}
         listed = zip(heads, owners, records, strict=True)
