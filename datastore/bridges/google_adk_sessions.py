@@ -73,10 +73,9 @@ class DataStoreSessionService(BaseSessionService):
     async def create_session(
         self, *, app_name: str, user_id: str, state: dict[str, Any] | None = None, session_id: str | None = None
     ) -> Session:
-        """Create a session.
+        """Create a session. If there is one with this id, ADK's `AlreadyExistsError` is raised.
 
         Raises:
-            AlreadyExistsError: If there is one with this id.
             InvalidNameError, InvalidValueError, ValueTooLargeError: If a name is not text, or the state not JSON or
                 more than 1 MB.
 
@@ -146,9 +145,10 @@ class DataStoreSessionService(BaseSessionService):
     async def append_event(self, session: Session, event: Event) -> Event:
         """Append an event to a session, with what it changes in state: all of it or, if it fails, nothing.
 
+        If something was appended since the session was read, ADK's `StaleSessionError` is raised: read it again. If there
+        is no such session, it is ADK's `SessionNotFoundError`.
+
         Raises:
-            StaleSessionError: If something was appended since the session was read: read it again.
-            SessionNotFoundError: If there is no such session.
             InvalidValueError, ValueTooLargeError: If something is not JSON, or the state takes more than 1 MB.
 
         Requests: 2 in steady state; 1 more if this service does not know the session. If state that begins with
