@@ -145,8 +145,8 @@ class DataStoreSessionService(BaseSessionService):
     async def append_event(self, session: Session, event: Event) -> Event:
         """Append an event to a session, with what it changes in state: all of it or, if it fails, nothing.
 
-        If something was appended since the session was read, ADK's `StaleSessionError` is raised: read it again. If there
-        is no such session, it is ADK's `SessionNotFoundError`.
+        If something was appended since the session was read, ADK's `StaleSessionError` is raised: read it again. If
+        there is no such session, it is ADK's `SessionNotFoundError`.
 
         Raises:
             InvalidValueError, ValueTooLargeError: If something is not JSON, or the state takes more than 1 MB.
