@@ -18,10 +18,10 @@ import time
 from datetime import timedelta
 from typing import Any
 
-from datastore import AgentDataStore, AsyncAgentDataStore, InvalidValueError, UnsupportedError
+from datastore import AgentDataStore, AsyncAgentDataStore, UnsupportedError
 from datastore.bridges.extras import needs
 from datastore.bridges.given import ago, awaited, check_keep, path_of, span_of
-from datastore.bridges.google_adk_files import FILE, OF_USER, USER_FILE, Files, key_of
+from datastore.bridges.google_adk_files import FILE, OF_USER, USER_FILE, Files, encoded, key_of
 
 with needs("Google ADK", "google-adk"):
     from google.adk.artifacts import BaseArtifactService, artifact_util
@@ -86,7 +86,7 @@ class DataStoreArtifactService(BaseArtifactService):
             data, mime_type = part.inline_data.data or b"", part.inline_data.mime_type
             stored["inline_data"].pop("data", None)
         elif part.text is not None:
-            data, mime_type = _encoded(part.text), "text/plain"
+            data, mime_type = encoded(part.text), "text/plain"
             del stored["text"]
         elif part.file_data is None:
             raise InputValidationError("Not supported artifact type.")
@@ -227,13 +227,6 @@ def _key(app_name: str, user_id: str, filename: str, session_id: str | None) -> 
     if session_id is None:
         raise InputValidationError("Session ID must be provided for session-scoped artifacts.")
     return key_of(app_name, user_id, filename, session_id)
-
-
-def _encoded(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        raise InvalidValueError("artifact.text holds half a character (a lone surrogate)") from None
 
 
 def _part(key: str, value: Any) -> types.Part:

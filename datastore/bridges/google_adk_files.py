@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
-from datastore import AsyncAgentDataStore, ConflictError, DamagedRecordError, Record, limits
+from datastore import AsyncAgentDataStore, ConflictError, DamagedRecordError, InvalidValueError, Record, limits
 from datastore.bridges.given import path_of, text_of, unknown_format
 
 FORMAT = 1
@@ -28,6 +28,14 @@ def key_of(app_name: str, user_id: str, filename: str, session_id: str | None) -
     if session_id is None:
         return limits.shorten_key(USER_FILE + path_of(*user, name))
     return limits.shorten_key(FILE + path_of(*user, (session_id, "session_id"), name))
+
+
+def encoded(text: str) -> bytes:
+    """Return the bytes of a text. Raises `InvalidValueError` if it has none."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise InvalidValueError("artifact.text holds half a character (a lone surrogate)") from None
 
 
 class Files:
@@ -59,7 +67,7 @@ class Files:
             file = _empty(filename) if value is None else _file(key, value)
             return {**file, "versions": [*file["versions"], version]}
 
-        file: Value = await self._store.modify(key, added, ttl=self._ttl, touch=True)
+        file: Value = await self._store.modify(key, added, ttl=self._ttl, touch=self._ttl is not None)
         number: int = file["first"] + len(file["versions"]) - 1
         return number
 
