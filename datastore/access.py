@@ -306,11 +306,11 @@ def _added(document: Document, pending: _Pending) -> Document:
     created_at, count, agent, last, _ = pending
     if created_at != document.created_at:
         return document
-    count += document.access_count
+    *before, counted, reader, read_at, writer = document
     at = _formatted(last)
-    if at < (document.last_accessed_at or ""):
-        return document._replace(access_count=count)
-    return document._replace(access_count=count, last_accessed_at=at, last_accessed_by_agent=agent)
+    if at >= (read_at or ""):
+        reader, read_at = agent, at
+    return Document._make((*before, counted + count, reader, read_at, writer))  # `_replace` takes twice as long
 
 
 def _flush_regularly(reference: weakref.ref[AccessTracker], wake: threading.Event, interval: float) -> None:

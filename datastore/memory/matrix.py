@@ -292,7 +292,7 @@ class Matrix:
             products = (rows * asked).sum(axis=1)
             if metric == "cosine":
                 products /= np.sqrt((rows * rows).sum(axis=1)) * np.sqrt((asked * asked).sum())
-                np.clip(products, -1.0, 1.0, out=products)
+                np.minimum(np.maximum(products, -1.0, out=products), 1.0, out=products)
             scores[start : start + _DIRECT] = products
         found = [
             Ranked(score, self._keys[place], self._revisions[place], place, self._spans.get(place))

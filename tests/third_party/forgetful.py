@@ -5,6 +5,7 @@ The kit must find them all.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -81,7 +82,7 @@ def ranks_what_was_edited(patch: pytest.MonkeyPatch) -> None:
 
     def also(self: keywords.Index, key: str, revision: str, counted: Any) -> None:
         before = {word: of_word[key] for word, of_word in self._postings.items() if key in of_word}
-        put(self, key, revision, counted | before)
+        put(self, key, revision, counted | Counter(before))
 
     patch.setattr(keywords.Index, "_put", also)
 
