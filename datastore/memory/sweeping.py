@@ -26,7 +26,7 @@ from datastore.times import format_time
 _AT_ONCE = 100
 _SOME = 1_000
 _WORTH = 20
-_GOLDEN = (5**0.5 - 1) / 2
+_STEP = 2**0.5
 
 
 def sweep(area: Scope) -> Swept:
@@ -62,11 +62,11 @@ def waiting(area: Scope) -> int:
 def _around(area: Scope) -> Iterator[tuple[Sequence[Document], bool]]:
     """Yield all vectors, page by page, from the sixteenth of this hour on; and whether a page is past its end.
 
-    Which one comes next is not the next one, for whoever purges once a day would meet few of them: the parts of the
-    multiples of an irrational number are spread evenly (Weyl), whatever the steps.
+    The one of the next hour is not the next one, for whoever purges once a day would meet few of them. The parts of the
+    multiples of an irrational number are spread evenly (Weyl); of the square root of two also those of each 24th.
     """
     whole = all_vectors(area)
-    first = int(area.core.clock() // GRACE * _GOLDEN % 1 * 16)
+    first = int(area.core.clock() // GRACE * _STEP % 1 * 16)
     begin, end = id_at(area, f"{first:x}"), id_at(area, f"{first + 1:x}") if first < 15 else whole.end
     for documents in area.core.pages(IdRange(begin, whole.end), Fields.VALUE):
         yield documents, not documents or documents[-1].id >= end
