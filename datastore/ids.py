@@ -166,14 +166,15 @@ def decode_keys(encoded: Sequence[str]) -> list[str]:
         ValueError: If no key is encoded like one of them.
     """
     number = len(encoded)
-    if number < _MANY:
-        return list(map(decode_key, encoded))
-    size, *others = set(map(len, encoded))
-    if others or size & 3 == 1 or not 0 < size <= _LONGEST:
+    sizes = set(map(len, encoded)) if number >= _MANY else ()
+    size = max(sizes, default=0)
+    if len(sizes) != 1 or size & 3 == 1 or not 0 < size <= _LONGEST:
+        if not number:
+            return []
         some = "\n".join(encoded).encode("ascii").translate(_FROM_ORDERED).split(b"\0")
-        if len(some) != number:
+        if len(some) != number or not all([0 < len(one) <= _LONGEST and one[-1] in _LAST[len(one) & 3] for one in some]):
             raise ValueError(_NO_KEY)
-        return list(map(_decoded, some))
+        return [a2b_base64(one + _PADDING[len(one) & 3], strict_mode=True).decode() for one in some]
     # Keys of one length, such as numbered ones, are one text of base64: each is filled up to whole bytes with zeros.
     zeros = -size & 3
     text = ("-" * zeros).join(encoded) + "-" * zeros

@@ -115,14 +115,15 @@ def _first_page(
     if None in keys:
         keys = [key for key in keys if key is not None]
     user, namespace = scope_of(range) or ("", "")
+    start, end = range
     bounds: tuple[str | bytes, str | bytes] = range
-    if not (range.start.isascii() and range.end.isascii()):
-        bounds = stored_id(range.start) or range.start, stored_id(range.end) or range.end
-    after = None
+    if not (start.isascii() and end.isascii()):
+        bounds = stored_id(start) or start, stored_id(end) or end
+    after, few = None, limit if fields is _KEY else min(limit, _AT_FIRST)
     try:
         cursor = connection.execute(statement, (user, namespace, *bounds, *bound.values, *keys, limit))
-        rows, complete = _rows(cursor, limit, fields)
-        if not complete:
+        rows = cursor.fetchmany(few)
+        if len(rows) == few and not _are_all(rows, cursor, limit, fields):
             after = _id(rows[-1])
             if known.has_range:
                 after = _Reader(connection, range, plan, fields, reverse).after_some(cursor, rows[-1])
@@ -131,57 +132,45 @@ def _first_page(
         if is_damage(error) or str(error).startswith(_INDEX_IS_GONE):
             return None
         raise
-    if not rows:
-        return DocumentPage((), None)
-    if known.has_range:
-        rows = [row[:-1] for row in rows]
-    documents = _sure_documents(rows, fields, len(rows[0]))
+    documents = _sure_documents(rows, fields)
     if documents is None:
+        if known.has_range:
+            rows = [row[:-1] for row in rows]
         return _Reader(connection, range, plan, fields, reverse).matching(rows, after)
     return DocumentPage(documents, after)
 
 
-def _rows(cursor: sqlite3.Cursor, limit: int, fields: Fields) -> tuple[list[Row], bool]:
-    """Return rows with values up to the size of a page, and whether there are no more."""
+def _are_all(rows: list[Row], cursor: sqlite3.Cursor, limit: int, fields: Fields) -> bool:
+    """Add the rows that are left, with values up to the size of a page; return whether there are no more."""
     if fields is _KEY:
-        rows = cursor.fetchmany(limit)
-        return rows, len(rows) < limit
-    few = min(limit, _AT_FIRST)
-    rows = cursor.fetchmany(few)
-    if len(rows) < few:
-        return rows, True
+        return False
     room = PAGE_BYTES - sum([size_of(row[VALUE]) for row in rows])
-    if room < 0 or len(rows) == limit:
-        return rows, False
-    for row in cursor:
+    while room >= 0 and len(rows) < limit:
+        row = cursor.fetchone()
+        if row is None:
+            return True
         rows.append(row)
         room -= size_of(row[VALUE])
-        if room < 0 or len(rows) == limit:
-            return rows, False
-    return rows, True
+    return False
 
 
-def _sure_documents(rows: Sequence[Row], fields: Fields, width: int) -> Sequence[Document] | None:
-    """Return the documents of rows if the database is sure of all of them and they can be read, and else ``None``.
-
-    Args:
-        rows: The rows.
-        fields: What is in them.
-        width: The number of columns.
-    """
+def _sure_documents(rows: Sequence[Row], fields: Fields) -> Sequence[Document] | None:
+    """Return the documents of rows if the database is sure of all of them and they can be read, and else ``None``."""
     documents: Sequence[Document]
     last = WIDTHS[fields]
     try:
-        if fields is _KEY:
+        if fields is _WITH_VALUE:
+            documents = [
+                new_document(
+                    (row[0], row[1], row[2], row[3], decode(row[4]), None, "", "", 0, None, None, None)  # fmt: skip
+                )
+                for row in rows
+                if row[5] and type(row[0]) is str
+            ]
+        elif fields is _KEY:
             ids = [row[0] for row in rows if row[last] is None and type(row[0]) is str]
             expiries = [row[1] for row in rows]
             documents = BareDocuments(ids, None if expiries.count(None) == len(expiries) else expiries)
-        elif fields is _WITH_VALUE and width == last + 1:
-            documents = [
-                new_document((id, created_at, revision, expires_at, decode(value), None, "", "", 0, None, None, None))
-                for id, created_at, revision, expires_at, value, is_sure in rows
-                if is_sure and type(id) is str
-            ]
         else:
             document = DOCUMENT[fields]
             documents = [document(row[:last]) for row in rows if row[last] and type(row[0]) is str]
