@@ -169,12 +169,16 @@ def decode_keys(encoded: Sequence[str]) -> list[str]:
     sizes = set(map(len, encoded)) if number >= _MANY else ()
     size = max(sizes, default=0)
     if len(sizes) != 1 or size & 3 == 1 or not 0 < size <= _LONGEST:
-        if not number:
-            return []
-        some = "\n".join(encoded).encode("ascii").translate(_FROM_ORDERED).split(b"\0")
-        if len(some) != number or not all([0 < len(one) <= _LONGEST and one[-1] in _LAST[len(one) & 3] for one in some]):
+        some = "\n".join(encoded).encode("ascii").translate(_FROM_ORDERED).split(b"\0") if number else []
+        keys = []
+        for one in some:  # as `_decoded`, without calls
+            over = len(one) & 3
+            if not 0 < len(one) <= _LONGEST or one[-1] not in _LAST[over]:
+                raise ValueError(_NO_KEY)
+            keys.append(a2b_base64(one + _PADDING[over], strict_mode=True).decode())
+        if len(keys) != number:
             raise ValueError(_NO_KEY)
-        return [a2b_base64(one + _PADDING[len(one) & 3], strict_mode=True).decode() for one in some]
+        return keys
     # Keys of one length, such as numbered ones, are one text of base64: each is filled up to whole bytes with zeros.
     zeros = -size & 3
     text = ("-" * zeros).join(encoded) + "-" * zeros
