@@ -180,9 +180,7 @@ def _sure_documents(rows: Sequence[Row], fields: Fields) -> Sequence[Document] |
     try:
         if fields is _WITH_VALUE:
             documents = [
-                new_document(
-                    (row[0], row[1], row[2], row[3], decode(row[4]), None, "", "", 0, None, None, None)
-                )
+                new_document((row[0], row[1], row[2], row[3], decode(row[4]), None, "", "", 0, None, None, None))
                 for row in rows
                 if row[5] and type(row[0]) is str
             ]
