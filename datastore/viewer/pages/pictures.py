@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from datastore.viewer.text import bytes_of, number
+from datastore.showing import number
+from datastore.viewer.text import bytes_of
 from datastore.viewer.visits import Page, Visit, said
 
 _BARS = 20
