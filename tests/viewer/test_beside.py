@@ -85,7 +85,7 @@ def test_records_of_all_namespaces_are_found(store, person, jobs):
     assert person.see("/search?user=ann").status == 200
     seen = person.see("/search?user=ann", filter='{"name": "Ada"}')
     assert len(seen.rows) == 51
-    assert "The first 50 records" in seen.text
+    assert "These are the first 50" in seen.text
     assert seen.rows[1][:2] == ["ada", "space-00"]
     seen = person.see("/search?user=ann", filter='{"n": {"$gte": 0}}', prefix="space-4")
     assert [row[1] for row in seen.rows[1:]] == [f"space-{n}" for n in range(40, 50)]

@@ -51,8 +51,8 @@ def edit(visit: Visit) -> Page:
         return Page("missing.html", name, 404)
     has_vector = _vector(visit, found) is not None
     shown = {"value": editable(found.value), "metadata": editable(found.metadata), "revision": found.revision}
-    about = {"problems": {}, "expires_at": found.expires_at, "has_vector": has_vector}
-    return Page("edit.html", {**name, **shown, **about})
+    kept = {"expires_at": found.expires_at, "has_vector": has_vector}
+    return Page("edit.html", {**name, **shown, **kept, "problems": {}})
 
 
 def save(visit: Visit) -> Page | Redirect:
@@ -256,8 +256,7 @@ def _form(visit: Visit, problems: dict[str, str], status: int, current: Record |
     kept = {field: visit.one(field) for field in ("value", "metadata", "revision")}
     expires_at = None if current is None else current.expires_at
     about = {**named(visit), **kept, "problems": _placed(visit, problems), "expires_at": expires_at}
-    about["has_vector"] = False
-    return Page("edit.html", about, status)
+    return Page("edit.html", {**about, "has_vector": False}, status)
 
 
 def _placed(visit: Visit, problems: Mapping[str, str]) -> dict[str, Problem]:
