@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from markupsafe import Markup
+
 from datastore.viewer.text import visible
 
 _WITHIN = ("item", "message", "data")
@@ -12,7 +14,7 @@ _SAYS = ("content", "text", "message", "parts")
 _WHO = ("role", "author", "sender")
 _ROLES = frozenset({"human", "ai", "user", "assistant", "system", "developer", "tool", "function"})
 _LISTS = ("messages", "history", "turns", "items")
-_MOST = 12_000  # characters of HTML of a conversation on the page of a record
+_MOST, _FRAME = 12_000, 100  # characters of HTML of a conversation on the page of a record, and around a message
 
 
 class Message(NamedTuple):
@@ -37,24 +39,35 @@ def message_in(value: Any) -> Message:
     return Message(_who(value), next((text for name in _SAYS if (text := _text(value.get(name))) is not None), None))
 
 
-def conversation_in(value: Any) -> tuple[list[Message], int] | None:
+class Shown(NamedTuple):
+    """A message on the page of a record."""
+
+    who: Markup
+    text: Markup | None
+
+
+def conversation_in(value: Any) -> tuple[list[Shown], int] | None:
     """Return the messages in a value that is a conversation, as many as a page takes; and how many it has.
 
     It is one if it is a list of which each element says who speaks, or an object with such a list.
     """
     if isinstance(value, dict):
         value = next((value[name] for name in _LISTS if isinstance(value.get(name), list)), None)
-    if not isinstance(value, list) or not value:
+    if not isinstance(value, list):
         return None
-    shown, left = list[Message](), _MOST
-    for one in value:
-        said = message_in(one)
-        if said.who is None:
-            return None
-        left -= len(visible(said.who, 80)) + len(visible(said.text or "", 1_000)) + 100
-        if left > 0:
-            shown.append(said)
-    return (shown, len(value)) if any(one.text is not None for one in shown) else None
+    messages = [message_in(one) for one in value]
+    if any(one.who is None for one in messages) or all(one.text is None for one in messages):
+        return None
+    shown, left = list[Shown](), _MOST
+    for one in messages:
+        who, text = visible(one.who or "", 40), None if one.text is None else visible(one.text, 1_000)
+        if len(text or "") > left:
+            text = visible(one.text or "", 40)
+        left -= len(who) + len(text or "") + _FRAME
+        if left < 0:
+            break
+        shown.append(Shown(who, text))
+    return shown, len(messages)
 
 
 def _who(value: dict[str, Any]) -> str | None:
