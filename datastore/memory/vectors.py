@@ -155,7 +155,7 @@ def vector_of(scope: Scope, revision: str) -> Stored | None:
     return next(iter(readable_in(area, list(found.values()))), None)
 
 
-def numbers_of(stored: Stored) -> memoryview:
+def numbers_of(stored: Stored) -> memoryview[float]:
     """Return the numbers of a vector, or of that of the first part."""
     return memoryview(stored.vector)[: 4 * stored.dimensions].cast("f")
 

@@ -50,9 +50,14 @@ class Growth(NamedTuple):
 
 
 class Sample:
-    """The records that pictures are made of."""
+    """The records that pictures are made of.
 
-    def __init__(self) -> None:
+    Args:
+        named: How many that nobody reads are named, of each namespace.
+    """
+
+    def __init__(self, named: int) -> None:
+        self._named = named
         self.created = dict[str, list[datetime]]()
         self.sizes = Counter[str]()
         self.unread = Counter[str]()
@@ -79,7 +84,7 @@ class Sample:
                 self.read[said(one.last_accessed_by_agent)] += one.access_count
             else:
                 self.unread[one.namespace] += 1
-                if len(self.nobody_reads) < _BARS:
+                if self.unread[one.namespace] <= self._named:
                     self.nobody_reads.append(one)
             if self.sizes.total() > _BYTES:
                 return
@@ -131,7 +136,7 @@ def pictures(visit: Visit) -> Page:
     `list_namespaces` with a limit of 22, and of `iter_records` with one of 100 in each of 20.
     """
     user, namespace = visit.needed("user"), visit.maybe("namespace")
-    data_store, sample = visit.agent(user, namespace or "default"), Sample()
+    data_store, sample = visit.agent(user, namespace or "default"), Sample(_BARS if namespace else 1)
     if namespace is None:
         names, most = _page_of(visit, data_store), _OF_EACH
     else:

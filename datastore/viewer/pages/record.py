@@ -38,19 +38,20 @@ def record(visit: Visit) -> Page:
         return Page("missing.html", about, 404)
     written = values.text(found.value)
     text, is_cut = values.coloured(written)
+    conversation = conversation_in(found.value)
     return Page(
         "record.html",
         {
             **about,
             "record": found,
-            "tree": values.tree(found.value),
+            "tree": values.tree(found.value, values.TREE if conversation is None else values.TREE // 2),
             "text": text,
             "is_cut": is_cut,
             "bytes": len(written.encode()),
             "metadata": values.tree(found.metadata, _METADATA),
             "events": events(found),
             "vector": vector_of(scope_of(data_store), found.revision),
-            "conversation": conversation_in(found.value),
+            "conversation": conversation,
             "stored": _stored(found),
         },
     )
