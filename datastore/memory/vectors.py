@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from datastore.arguments import as_number, elements, is_a
-from datastore.backend import Document, Put
+from datastore.backend import Document, Fields, Put
 from datastore.documents import damaged, skip
 from datastore.errors import DamagedRecordError, InvalidValueError, ValueTooLargeError, kind_of
 from datastore.ids import IdRange, decode_keys, encode_key, key_range
@@ -145,6 +145,21 @@ def key_at(revision: str) -> str:
 def id_at(area: Scope, revision: str) -> str:
     """Return the id of the document of a vector, in the scope of the area."""
     return area.prefix + encode_key(key_at(revision))
+
+
+def vector_of(scope: Scope, revision: str) -> Stored | None:
+    """Return the vector that belongs to a record at a revision, in the scope of its namespace; ``None`` if it has none.
+
+    Requests: 1.
+    """
+    area = scope.area(AREA)
+    found = area.core.read([id_at(area, revision)], Fields.VALUE)
+    return next(iter(readable_in(area, list(found.values()))), None)
+
+
+def numbers_of(stored: Stored) -> memoryview[float]:
+    """Return the numbers of a vector, or of that of the first part."""
+    return memoryview(stored.vector)[: 4 * stored.dimensions].cast("f")
 
 
 def all_vectors(area: Scope) -> IdRange:
