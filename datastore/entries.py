@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple, Self, cast
 
 from datastore.backend import Document
@@ -152,6 +153,38 @@ class Stored(NamedTuple):
         numbered = enumerate(self.values, number + self.trimmed)
         agent, at = document.created_by_agent, self.at
         return [Entry(place, value, agent, at) for place, value in numbered if span.low <= place < span.high]
+
+
+_new_entry = partial(tuple.__new__, Entry)
+
+
+def entries_backward(documents: Sequence[Document], prefix: str) -> list[Entry] | None:
+    """Return the entries of documents from the last to the first, if each holds one, and none is missing between them.
+
+    It takes a third of the time of looking at each (`Stored`), which everything else needs: then it returns ``None``.
+
+    Args:
+        documents: At least one.
+        prefix: What their ids begin with.
+    """
+    ids, created, _, _, values, metadata, agents, *_ = zip(*documents, strict=True)
+    if any(metadata):
+        return None
+    start = len(prefix)
+    try:
+        keys = decode_keys([id[start:] for id in ids])
+        times = parse_times(set(created))
+    except (ValueError, TypeError):  # the closer look finds out which of them
+        return None
+    beginning, digits = keys[0][:-_DIGITS], [key[-_DIGITS:] for key in keys]
+    together = "".join(digits)
+    if not (beginning.endswith(":") and together.isdecimal() and together.isascii()):
+        return None
+    newest = int(digits[0])
+    numbers = range(newest, newest - len(keys), -1)
+    if keys != [key_at(beginning, number) for number in numbers]:
+        return None
+    return list(map(_new_entry, zip(numbers, values, agents, map(times.__getitem__, created), strict=True)))
 
 
 def _is_list_of(value: object, length: int) -> bool:

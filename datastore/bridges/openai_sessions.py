@@ -150,31 +150,41 @@ class DataStoreSession(SessionABC):
         page = want or _FIRST_PAGE
         while True:
             entries = await self._log.read(before=before, limit=page, reverse=True)
-            for entry in entries:
-                newest = max(newest, entry.number)
+            newest = max(newest, entries[0].number) if entries else newest
+            if entries and not popped and oldest is None and all(map(_is_item, entries)):  # as nearly all pages are
+                found += entries if want is None else entries[: want - len(found)]
+                before, entries_left = entries[-1].number, []
+            else:
+                entries_left = entries
+            for entry in entries_left:
                 if before is not None and entry.number >= before:
                     continue  # a pop has led past it
                 before = entry.number
                 if oldest is not None and entry.at < oldest:
                     return found, newest
-                value = entry.value
-                if type(value) is dict and "item" in value and value.get("format") == FORMAT:  # as nearly all are
-                    if not popped:
-                        found.append(entry)
-                    popped = max(popped - 1, 0)
-                    if len(found) == want:
-                        return found, newest
-                    continue
-                match value:
+                match entry.value:
+                    case {"format": 1, "item": _}:
+                        if not popped:
+                            found.append(entry)
+                        popped = max(popped - 1, 0)
                     case {"format": 1, "pop": {"seen": seen, "rest": int(rest)}} if seen == before - 1 and rest <= seen:
                         before = rest + 1
                     case {"format": 1, "pop": _}:
                         popped += 1
                     case _:
                         raise unknown_format(f"entry {entry.number} of log {self._log.name!r}", FORMAT)
+                if len(found) == want:
+                    return found, newest
+            if len(found) == want:
+                return found, newest
             if len(entries) < page or before is None or before <= 1:
                 return found, newest
             page *= _GROWTH
+
+
+def _is_item(entry: Entry) -> bool:
+    value = entry.value
+    return type(value) is dict and "item" in value and value.get("format") == FORMAT
 
 
 async def prune_sessions(data_store: AgentDataStore | AsyncAgentDataStore, *, idle: float | timedelta) -> int:

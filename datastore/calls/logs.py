@@ -25,7 +25,7 @@ from datastore.backend import Delete, Fields, IdRange, Put
 from datastore.calls.listings import most
 from datastore.core import Core
 from datastore.documents import damaged, skip
-from datastore.entries import MOST, Entry, Span, Stored, beginning_of, key_at
+from datastore.entries import MOST, Entry, Span, Stored, beginning_of, entries_backward, key_at
 from datastore.errors import ConflictError, DamagedRecordError, DataStoreError, InvalidValueError, QueryError, kind_of
 from datastore.fences import fences_after
 from datastore.ids import decode_name, encode_key, encode_name, key_range
@@ -255,6 +255,22 @@ def _scan(
         scope.core.check_open()
 
 
+def _pieces_backward(
+    log: Place, low: int, high: int, at_once: int | None, gathered: Gathered
+) -> Iterator[list[Entry] | Stored]:
+    """Yield what `_scan` yields backward; of a page that holds nothing but single entries, these."""
+    scope = log.scope
+    range = IdRange(log.id(low), log.id(high))
+    for documents in scope.core.pages(range, Fields.ALL, None, at_once, _raise, reverse=True):
+        found = list(gathered.each(documents))
+        entries = entries_backward(found, scope.prefix) if found else None
+        if entries is not None:
+            yield entries
+        else:
+            yield from Stored.all_of(found, scope.prefix)
+        scope.core.check_open()
+
+
 def _last_before(log: Place, number: int) -> Stored | None:
     """Return the record that holds the last entry before a number, and perhaps that one, too."""
     return next(_scan(log, 0, number, 1, reverse=True), None)
@@ -419,7 +435,17 @@ def _backward(log: Place, span: Span) -> list[Entry]:
     number, began = span.high, core.clock()
     is_first = True
     while True:
-        for stored in _scan(log, span.low, number, span.limit, gathered, reverse=True):
+        for stored in _pieces_backward(log, span.low, number, span.limit, gathered):
+            if isinstance(stored, list):
+                if not is_first and stored[0].number != number - 1:
+                    break
+                if is_first and span.high == MOST:
+                    _learn(log, End(stored[0].number + 1, began, ""))
+                entries += stored
+                number, is_first = stored[-1].number, False
+                if span.limit is not None and len(entries) >= span.limit:
+                    return entries[: span.limit]
+                continue
             if not is_first and stored.next != number:
                 break
             if is_first and span.high == MOST:
