@@ -18,17 +18,16 @@ import time
 from datetime import timedelta
 from typing import Any
 
-from datastore import AgentDataStore, AsyncAgentDataStore, UnsupportedError
+from datastore import AgentDataStore, AsyncAgentDataStore
 from datastore.bridges.extras import needs
 from datastore.bridges.given import ago, awaited, check_keep, path_of, span_of
-from datastore.bridges.google_adk_files import FILE, OF_USER, USER_FILE, Files, encoded, key_of
+from datastore.bridges.google_adk_files import FILE, OF_USER, USER_FILE, Files, encoded, given_part, key_of, part_of
 
 with needs("Google ADK", "google-adk"):
     from google.adk.artifacts import BaseArtifactService, artifact_util
-    from google.adk.artifacts.base_artifact_service import ArtifactVersion, ensure_part
+    from google.adk.artifacts.base_artifact_service import ArtifactVersion
     from google.adk.errors.input_validation_error import InputValidationError
     from google.genai import types
-    from pydantic import ValidationError
 
 __all__ = ["DataStoreArtifactService"]
 
@@ -78,7 +77,7 @@ class DataStoreArtifactService(BaseArtifactService):
         Requests: those of `Blobs.put`, and 2.
         """
         key = _key(app_name, user_id, filename, session_id)
-        part = ensure_part(artifact)
+        part = given_part(artifact)
         stored: dict[str, Any] = part.model_dump(mode="json", exclude_none=True)
         mime_type: str | None = None
         data: bytes | None = None
@@ -121,7 +120,7 @@ class DataStoreArtifactService(BaseArtifactService):
             found = await self._files.version(key, version)
             if found is None:
                 return None
-            part = _part(key, found["part"])
+            part = part_of(key, found["part"])
             if not artifact_util.is_artifact_ref(part):
                 break
             target = _referred(part, app_name, user_id, session_id, depth)
@@ -227,13 +226,6 @@ def _key(app_name: str, user_id: str, filename: str, session_id: str | None) -> 
     if session_id is None:
         raise InputValidationError("Session ID must be provided for session-scoped artifacts.")
     return key_of(app_name, user_id, filename, session_id)
-
-
-def _part(key: str, value: Any) -> types.Part:
-    try:
-        return types.Part.model_validate(value)
-    except ValidationError as error:
-        raise UnsupportedError(f"record {key!r} has a part that this version of google-adk does not read") from error
 
 
 def _referred(

@@ -321,8 +321,9 @@ class TestHostile:
             with pytest.raises(error):
                 append(service, session, event)
             assert session.events == []
-        with pytest.raises(InvalidValueError):
+        with pytest.raises(InvalidValueError, match="state holds a number that is not finite"):
             create(service, session_id="other", state={"n": float("inf")})
+        create(service, session_id="third", state={"temp:n": float("inf")})
         append(service, session, said(2, when=timedelta(seconds=1)))
         found = read(service)
         assert (numbers(found), found.state) == ([2], {"when": "PT1S"})
@@ -372,7 +373,8 @@ class TestHostile:
     def test_a_record_of_an_unknown_format_is_refused(self, service, data_store, key):
         create(service, state={"user:u": 1, "app:a": 1})
         value = data_store.get(key)
-        for other in ({**value, "format": 2}, {"format": 1}, [value]):
+        changed = [{**value, name: None} for name in value if name != "event"]
+        for other in ({**value, "format": 2}, {"format": 1}, [value], *changed, {**value, "pending": [], "changes": 1}):
             data_store.set(key, other)
             with pytest.raises(UnsupportedError, match=f"record '{key}' is not of format 1"):
                 read(service)
