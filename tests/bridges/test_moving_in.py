@@ -482,7 +482,8 @@ def test_sessions_are_here_as_they_were_there(data_store, talks):
     assert digest(talks) == before
     assert (done.read, done.written, done.verified, done.counts) == (253, 253, 253, {})
     for name in ("one", "a/b 日本"):
-        assert json.dumps(items_of(data_store, name)) == json.dumps(asyncio.run(SQLiteSession(name, talks).get_items()))
+        found, expected = items_of(data_store, name), asyncio.run(SQLiteSession(name, talks).get_items())
+        assert json.dumps(found, sort_keys=True) == json.dumps(expected, sort_keys=True)
     again = asyncio.run(import_sessions(talks, data_store))
     assert (again.written, again.unchanged, again.verified) == (0, 253, 253)
     assert len(items_of(data_store, "one")) == 250
