@@ -25,17 +25,12 @@ from datastore.bridges.importing import (
     opened,
 )
 from datastore.bridges.langgraph_checkpoints import DataStoreSaver
-from datastore.bridges.langgraph_format import Place, without_tuples
-from datastore.bridges.langgraph_objects import check_whole, same
+from datastore.bridges.langgraph_format import Place
+from datastore.bridges.langgraph_objects import check_whole, is_like
 from datastore.bridges.langgraph_thread import Remembered, configured
 
 with needs("LangGraph", "langgraph"):
-    from langgraph.checkpoint.base import (
-        WRITES_IDX_MAP,
-        CheckpointTuple,
-        get_serializable_checkpoint_metadata,
-        writes_sort_key,
-    )
+    from langgraph.checkpoint.base import CheckpointTuple, writes_sort_key
     from langgraph.checkpoint.serde.base import SerializerProtocol
 
 _COLUMNS = {"thread_id", "checkpoint_ns", "checkpoint_id", "parent_checkpoint_id", "type", "checkpoint", "metadata"}
@@ -141,7 +136,7 @@ class _Import:
             if theirs is None:
                 beside += 1
                 continue
-            is_same = _is_same(ours, theirs)
+            is_same = is_like(ours, theirs)
             found += is_same
             self._source.execute("INSERT OR REPLACE INTO temp.here VALUES (?, ?)", (checkpoint_id, is_same))
         return beside, found
@@ -251,23 +246,3 @@ def _as_given(writes: Mapping[int, tuple[str, Any]]) -> list[tuple[str, Any]]:
     gaps = iter(special)
     given = [usual[index] if index in usual else next(gaps, special[-1]) for index in range(max(usual) + 1)]
     return [*given, *gaps]
-
-
-def _is_same(ours: CheckpointTuple, theirs: CheckpointTuple) -> bool:
-    """Whether a checkpoint is here as it is in the file. Pending writes may have been added here since."""
-    one, other = dict(ours.checkpoint), dict(theirs.checkpoint)
-    values, expected = cast(Any, one.pop("channel_values")), cast(Any, other.pop("channel_values"))
-    metadata = without_tuples(get_serializable_checkpoint_metadata(theirs.config, theirs.metadata))
-    here = list(ours.pending_writes or ())
-    return (
-        ours.parent_config == theirs.parent_config
-        and same(one, other)
-        and same(dict(ours.metadata), metadata)
-        and values.keys() == expected.keys()
-        and all(same(values[channel], expected[channel]) for channel in values)
-        and all(any(_is_write(write, mine) for mine in here) for write in theirs.pending_writes or ())
-    )
-
-
-def _is_write(write: tuple[str, str, Any], mine: tuple[str, str, Any]) -> bool:
-    return write[:2] == mine[:2] and (write[1] in WRITES_IDX_MAP or same(write[2], mine[2]))

@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from datastore.bridges.extras import needs
 from datastore.bridges.importing import UnreadableError
+from datastore.bridges.langgraph_format import without_tuples
 
 with needs("LangGraph", "langgraph"):
+    from langgraph.checkpoint.base import WRITES_IDX_MAP, CheckpointTuple, get_serializable_checkpoint_metadata
     from langgraph.checkpoint.serde.base import SerializerProtocol
     from langgraph.checkpoint.serde.jsonplus import EXT_PYDANTIC_V2, JsonPlusSerializer
 
@@ -80,3 +82,23 @@ def same(one: Any, other: Any) -> bool:
         return type(one) is type(other) and bool(one == other)
     except Exception:  # noqa: BLE001 - whatever objects raise that cannot be compared, such as arrays
         return False
+
+
+def is_like(ours: CheckpointTuple, theirs: CheckpointTuple) -> bool:
+    """Whether a checkpoint is here as it is in the file. Pending writes may have been added here since."""
+    one, other = dict(ours.checkpoint), dict(theirs.checkpoint)
+    values, expected = cast(Any, one.pop("channel_values")), cast(Any, other.pop("channel_values"))
+    metadata = without_tuples(get_serializable_checkpoint_metadata(theirs.config, theirs.metadata))
+    here = list(ours.pending_writes or ())
+    return (
+        ours.parent_config == theirs.parent_config
+        and same(one, other)
+        and same(dict(ours.metadata), metadata)
+        and values.keys() == expected.keys()
+        and all(same(values[channel], expected[channel]) for channel in values)
+        and all(any(_is_write(write, mine) for mine in here) for write in theirs.pending_writes or ())
+    )
+
+
+def _is_write(write: tuple[str, str, Any], mine: tuple[str, str, Any]) -> bool:
+    return write[:2] == mine[:2] and (write[1] in WRITES_IDX_MAP or same(write[2], mine[2]))

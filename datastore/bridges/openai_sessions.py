@@ -40,7 +40,7 @@ __all__ = ["DataStoreSession", "prune_sessions"]
 
 FORMAT = 1  # as `_last` matches it
 _PREFIX = "openai-"
-_FIRST_PAGE, _GROWTH = 250, 4  # entries that are read at first if all are wanted, and how many times as many then
+_FIRST_PAGE, _GROWTH = 1_000, 4  # entries that are read at first if all are wanted, and how many times as many then
 
 
 class DataStoreSession(SessionABC):
@@ -90,7 +90,7 @@ class DataStoreSession(SessionABC):
             DamagedRecordError: If the blob of a large item is gone.
 
         Requests: 1 page of the log with as many entries, however many there are; 1 or 2 more where items were popped.
-            Of all: 1 for 250 entries, 2 for 1,250, and so on. For each item of more than 1 MB those of `Blobs.get`.
+            Of all: 1 for 1,000 entries, 2 for 5,000, and so on. For each item of more than 1 MB those of `Blobs.get`.
         """
         if limit is None and self.session_settings is not None:
             limit = self.session_settings.limit
@@ -189,19 +189,21 @@ class DataStoreSession(SessionABC):
                 before = entry.number
                 if oldest is not None and entry.at < oldest:
                     return found, newest
-                match entry.value:
-                    case {"format": 1, "item": _} | {"format": 1, "blob": str()}:
-                        if not popped:
-                            found.append(entry)
-                        popped = max(popped - 1, 0)
+                value = entry.value
+                if type(value) is dict and value.get("format") == FORMAT and ("item" in value or "blob" in value):
+                    if not popped:
+                        found.append(entry)
+                    popped = max(popped - 1, 0)
+                    if len(found) == want:
+                        return found, newest
+                    continue
+                match value:
                     case {"format": 1, "pop": {"seen": seen, "rest": int(rest)}} if seen == before - 1 and rest <= seen:
                         before = rest + 1
                     case {"format": 1, "pop": _}:
                         popped += 1
                     case _:
                         raise unknown_format(f"entry {entry.number} of log {self._log.name!r}", FORMAT)
-                if len(found) == want:
-                    return found, newest
             if len(entries) < page or before is None or before <= 1:
                 return found, newest
             page *= _GROWTH
