@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from datastore.bridges.extras import needs
 from datastore.bridges.importing import UnreadableError
-from datastore.bridges.langgraph_format import without_tuples
+from datastore.bridges.langgraph_values import without_tuples
 
 with needs("LangGraph", "langgraph"):
     from langgraph.checkpoint.base import WRITES_IDX_MAP, CheckpointTuple, get_serializable_checkpoint_metadata
