@@ -18,16 +18,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from datastore import (
-    AgentDataStore,
-    AsyncAgentDataStore,
-    AsyncLog,
-    Entry,
-    InvalidValueError,
-    ValueTooLargeError,
-)
+from datastore import AgentDataStore, AsyncAgentDataStore, AsyncLog, Entry, ValueTooLargeError
 from datastore.bridges.extras import needs
-from datastore.bridges.given import ago, awaited, log_of, span_of, unknown_format
+from datastore.bridges.given import ago, awaited, check_keep, log_of, span_of, unknown_format
 from datastore.bridges.large import prefix_of, small, sweep, whole
 
 with needs("The OpenAI Agents SDK", "openai-agents"):
@@ -156,8 +149,7 @@ class DataStoreSession(SessionABC):
         Requests: those of `get_items` for what stays, those of `AgentDataStore.log_trim`, 1 that looks for blobs, and
             those of deleting the ones that are not needed and older than an hour.
         """
-        if keep is not None and (type(keep) is not int or keep < 1):
-            raise InvalidValueError("keep must be an int above 0, or None")
+        check_keep(keep)
         found, newest = await self._last(keep)
         trimmed = await self._log.trim(before=found[-1].number if found else newest + 1)
         used = {entry.value["blob"] for entry in found if "blob" in entry.value}
