@@ -33,7 +33,6 @@ __all__ = ["DataStoreArtifactService"]
 
 _DEPTH = 5  # references from one artifact to the next that are followed, as ADK's services do
 _GONE = {"inline_data": {"mime_type": "application/octet-stream"}}  # with no bytes: what ADK saves to take a file away
-_GRACE = timedelta(hours=1)  # what is younger may be of a call that is under way
 
 
 class DataStoreArtifactService(BaseArtifactService):
@@ -179,29 +178,26 @@ class DataStoreArtifactService(BaseArtifactService):
         known = await self._versions(app_name, user_id, filename, session_id)
         return next((one for one in reversed(known) if version in (None, one.version)), None)
 
-    async def prune(
-        self, *, idle: float | timedelta | None = None, keep: int | None = None, grace: float | timedelta = _GRACE
-    ) -> int:
+    async def prune(self, *, idle: float | timedelta | None = None, keep: int | None = None) -> int:
         """Delete files of which no version was saved for a time, old versions, and what no file lists any more.
 
-        For a host, now and then. The numbers of the versions that stay do not change.
+        For a host, now and then. The numbers of the versions that stay do not change. A blob that no file lists is left
+        for an hour: it may be of one that is just being saved.
 
         Args:
             idle: For how long, in seconds or as a `timedelta`; ``None`` to delete no file.
             keep: How many versions of each other file may stay, the last ones; ``None`` for all.
-            grace: For how long a blob is left that no file lists: it may be of one that is just being saved.
 
         Returns:
             How many versions were deleted.
 
         Raises:
-            InvalidValueError: If ``idle`` or ``grace`` is not above 0, or ``keep`` is not an int above 0.
+            InvalidValueError: If ``idle`` is not above 0, or ``keep`` is not an int above 0.
 
         Requests: 1 for each page of files and of blobs, and those of deleting.
         """
         check_keep(keep)
-        young, oldest = ago(span_of(grace, "grace")), None if idle is None else ago(span_of(idle, "idle"))
-        return await self._files.prune(oldest, keep, young)
+        return await self._files.prune(None if idle is None else ago(span_of(idle, "idle")), keep)
 
     async def _versions(
         self, app_name: str, user_id: str, filename: str, session_id: str | None

@@ -18,6 +18,7 @@ from datastore import (
 )
 from datastore.bridges.extras import needs
 from datastore.bridges.given import path_of, text_of, unknown_format
+from datastore.bridges.large import sweep
 
 with needs("Google ADK", "google-adk"):
     from google.adk.artifacts.base_artifact_service import ensure_part
@@ -126,7 +127,7 @@ class Files:
         if value is not None:
             await self._remove(_file(key, value)["versions"])
 
-    async def prune(self, idle: datetime | None, keep: int | None, young: datetime) -> int:
+    async def prune(self, idle: datetime | None, keep: int | None) -> int:
         """Delete files and old versions, and blobs that no file lists; see `DataStoreArtifactService.prune`."""
         used: set[str] = set()
         removed = 0
@@ -150,9 +151,9 @@ class Files:
                     continue  # as above
                 removed += len(old)
                 await self._remove(old)
-        for blob in await self._store.blobs.list(FILE):
-            if blob.name not in used and blob.updated_at < young and blob.metadata.get("key"):
-                await self._store.blobs.delete(blob.name, grace=0)
+        await sweep(
+            self._store, [blob for blob in await self._store.blobs.list(FILE) if blob.metadata.get("key")], used=used
+        )
         return removed
 
     async def _all(self) -> AsyncIterator[Record]:
