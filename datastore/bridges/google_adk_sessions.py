@@ -172,8 +172,8 @@ class DataStoreSessionService(BaseSessionService):
     async def prune(self, *, idle: float | timedelta | None = None, keep: int | None = None) -> int:
         """Delete sessions that were not used for a time, old events, and what is left of sessions that are gone.
 
-        For a host, now and then. State that sessions share stays. What belongs to no session stays for an hour: it may be
-        of a call that is under way.
+        For a host, now and then. State that sessions share stays. What belongs to no session stays for an hour: it may
+        be of a call that is under way.
 
         Args:
             idle: For how long, in seconds or as a `timedelta`; ``None`` to delete no session.
