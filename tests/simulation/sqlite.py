@@ -51,7 +51,7 @@ class SqliteDatabase:
     def __init__(self, adapter: type[SqliteBackend] = SqliteBackend) -> None:
         self._adapter = adapter
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._open: list[sqlite3.Connection] = []
+        self._open: list[SimulatedConnection] = []
         self._clients: dict[Process, Client] = {}
         self._disk = Disk()
         self._disks = 1
@@ -120,10 +120,21 @@ class SqliteDatabase:
 
         yield client, "Connection", connection
 
+    def left_open(self, process: Process) -> int:
+        """See `Connected.left_open`. What an interrupt leaves ends when nothing refers to it; here something does."""
+        if process.world.may_be_interrupted:
+            return 0
+        return sum(one.client.process is process for one in self._open)
+
+    def closed(self, connection: SimulatedConnection) -> None:
+        """Note that a connection was closed."""
+        if connection in self._open:
+            self._open.remove(connection)
+
     def close(self) -> None:
         """Close what killed processes have left open, and remove the file."""
-        for connection in self._open:
-            sqlite3.Connection.close(connection)
+        for connection in tuple(self._open):
+            connection.close()
         if self._folder is None:
             return
         for status in map(Path.stat, Path(self._folder.name).iterdir()):
@@ -231,10 +242,15 @@ class SimulatedConnection(_REAL):
     def __init__(self, database: SqliteDatabase, client: Client, *args: Any, timeout: float, **kwargs: Any) -> None:
         super().__init__(*args, timeout=0, **kwargs)
         self._database = database
-        self._client = client
+        self.client = client
         self._patience = timeout
         self._is_synced = False
         """Whether SQLite was told to sync each transaction."""
+
+    def close(self) -> None:
+        """Close it."""
+        super().close()
+        self._database.closed(self)
 
     def set_progress_handler(self, handler: object, number: int) -> None:
         """Do nothing: a handler would look at a clock in the middle of a statement."""
@@ -254,7 +270,7 @@ class SimulatedConnection(_REAL):
         return self._sent(statement, lambda: super(SimulatedConnection, self).executemany(statement, rows))
 
     def _sent(self, statement: str, execute: Callable[[], sqlite3.Cursor]) -> sqlite3.Cursor:
-        scheduler = self._client.world.scheduler
+        scheduler = self.client.world.scheduler
         until = scheduler.now + self._patience
         waits = not statement.startswith("PRAGMA journal_mode")  # for this lock SQLite does not wait
 
@@ -276,20 +292,20 @@ class SimulatedConnection(_REAL):
 
         def and_then_killed(_: object) -> sqlite3.Cursor | None:
             carry_out(None)
-            self._client.process.kill()
+            self.client.process.kill()
             return None
 
         def as_power_fails(random: Random) -> sqlite3.Cursor | None:
             if random.random() < 0.5:
                 carry_out(None)
-            self._database.lose_power(self._client.world, random, self._is_synced)
-            self._client.process.kill()
+            self._database.lose_power(self.client.world, random, self._is_synced)
+            self.client.process.kill()
             return None
 
         what = " ".join(statement.split())[:_WORD]
         own = {"disk full": on_a_full_disk, "killed then": and_then_killed, "power lost": as_power_fails}
         while True:
-            done = self._client.request(what, carry_out, own=own)
+            done = self.client.request(what, carry_out, own=own)
             if done is not None:
                 return done
 
