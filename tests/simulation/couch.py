@@ -30,8 +30,8 @@ from datastore.conformance.simulation.network import (
     ServerError,
     TooManyRequestsError,
 )
-from datastore.conformance.simulation.world import Process
-from datastore_couchdb import backend
+from datastore.conformance.simulation.world import Process, World
+from datastore_couchdb import backend, reading
 from datastore_couchdb.backend import CouchBackend
 from datastore_couchdb.client import Session, Settings
 from datastore_couchdb.flags import is_flag
@@ -44,6 +44,8 @@ _EMPTY_AT_FIRST = 0.1
 """In so many runs the first process makes the database; in the others it is there."""
 _SHORTENED = 0.98
 """In so many runs requests take the short way."""
+_SMALL_PAGES, _PAGE_BYTES = 0.2, 500
+"""In so many runs the adapter reads a page up to so many bytes: some records. Otherwise that takes 16 MB."""
 _INDEX = "_design/"
 
 
@@ -556,6 +558,12 @@ class CouchDatabase:
         transport = Transport(self._model, client)
         self._transports.setdefault(client.process, []).append(transport)
         return opened(transport, self._adapter, shortened=self._shortened)
+
+    def replaced(self, world: World) -> Iterator[tuple[Any, str, Any]]:
+        """See `Replacing.replaced`."""
+        if Random(f"{world.plan.seed} pages").random() < _SMALL_PAGES:
+            for module in (backend, reading):
+                yield module, "PAGE_BYTES", _PAGE_BYTES
 
     def left_open(self, process: Process) -> int:
         """See `Connected.left_open`."""

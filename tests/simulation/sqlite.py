@@ -14,7 +14,8 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from random import Random
@@ -38,6 +39,9 @@ _REAL = client.Connection
 _COLUMNS = "_id, value, revision, expiresAt, createdAt, updatedAt"
 _SAFE = 0.5
 """In so many runs each transaction is synced (``synchronous=full``)."""
+_NARROW = 0.3
+"""In so many runs a process has one connection, for which its threads wait."""
+_DISK = nullcontext()  # with space left
 _WORD = 40  # characters of a statement that the story shows
 
 
@@ -70,7 +74,10 @@ class SqliteDatabase:
                 "power lost" in (world.plan.faults or {}).values() or "power lost" in world.luck.rates
             )
         synchronous = "full" if self._disk.is_safe else "normal"
-        return self._adapter(Settings(self._disk.file, timeout=_TIMEOUT, synchronous=synchronous))
+        settings = Settings(self._disk.file, timeout=_TIMEOUT, synchronous=synchronous)
+        if Random(f"{world.plan.seed} pool").random() < _NARROW:
+            settings = replace(settings, pool=1)
+        return self._adapter(settings)
 
     def committed(self, synced: bool) -> None:
         """Note what the file holds, after a statement that may have ended a transaction."""
@@ -187,8 +194,8 @@ class Disk:
         seen = self._sizes()
         if seen == self._seen:
             return
-        self._seen, (size, *_) = seen, seen
-        held = dict(self._all("_id, revision"))
+        size, held = seen[0], dict(self._all("_id, revision"))
+        self._seen = seen
         if size < self.size or not size:  # everything is in the file
             self._held, self.synced = [(0, held)], 0
         if size > self.size:
@@ -274,10 +281,11 @@ class SimulatedConnection(_REAL):
         until = scheduler.now + self._patience
         waits = not statement.startswith("PRAGMA journal_mode")  # for this lock SQLite does not wait
 
-        def carry_out(_: int | None) -> sqlite3.Cursor | None:
+        def carry_out(_: int | None, disk: AbstractContextManager[None] = _DISK) -> sqlite3.Cursor | None:
             self._database.committed(self._is_synced)  # the statement before may have returned rows: see `lose_power`
             try:
-                done = execute()
+                with disk:
+                    done = execute()
                 if not self.in_transaction:
                     self._database.committed(self._is_synced)
                 return done
@@ -287,8 +295,7 @@ class SimulatedConnection(_REAL):
                 return None
 
         def on_a_full_disk(_: object) -> sqlite3.Cursor | None:
-            with _full_disk():
-                return carry_out(None)
+            return carry_out(None, _full_disk())
 
         def and_then_killed(_: object) -> sqlite3.Cursor | None:
             carry_out(None)

@@ -38,7 +38,7 @@ _MOST_REMOVED = 2
 """So often more than once a call may remove a key that goes on until nothing is left."""
 
 
-def purged(call: Call) -> Effects:
+def purged(call: Call, keys: Iterable[str]) -> Effects:
     """What has expired by the call's clock was removed, although others may still have seen it."""
 
     def step(state: Stored, _: int | None) -> Iterator[Stored]:
@@ -46,7 +46,7 @@ def purged(call: Call) -> Effects:
             yield None
 
     if not isinstance(call.error, UnsupportedError):
-        for key in ALL:
+        for key in keys:
             yield Effect(at(call, key), call, step, optional=True, until=inf if call.is_blurred else call.returned)
 
 
