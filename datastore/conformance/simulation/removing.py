@@ -100,6 +100,10 @@ def removed(
 
     once = Effect(at(call, key), call, step, optional=error is not None, counted=counted)
     yield once
+    if listed:  # what had expired when it was listed does not count, and may be another record when it is removed
+        yield Effect(
+            at(call, key), call, lambda *_: (None,), optional=True, until=call.returned, excuse=True, follows=once
+        )
     if call.name in CLEARS and CLEARS_UNTIL_EMPTY in call.limits:
         for _ in range(_MOST_REMOVED):
             yield Effect(at(call, key), call, step, optional=True, until=call.returned, excuse=True)
