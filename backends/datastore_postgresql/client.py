@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import select
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -13,8 +12,7 @@ from psycopg import waiting
 from psycopg.abc import PQGen
 
 from datastore import deadlines
-from datastore.errors import ClosedError
-from datastore.turns import Calls
+from datastore.adapters.connections import Connections
 from datastore_postgresql.failures import NAME, not_connected, translated
 
 Row: TypeAlias = tuple[Any, ...]
@@ -38,8 +36,9 @@ class Settings(NamedTuple):
     pool: int
     create: bool
     earlier_format: bool
-    prepare: bool = False
-    """Whether statements are prepared, so that the server parses and plans each once for a connection."""
+    prepare: bool | None = None
+    """Whether statements are prepared, so that the server parses and plans each once for a connection; ``None`` to do
+    so where no pooler is in between (`Session.prepare_if_direct`)."""
     tenant: str = ""
     """What `datastore.tenants` calls the store; empty for one that is not a tenant's."""
 
@@ -59,27 +58,30 @@ class Connection(psycopg.Connection[Row]):
         return waiting.wait(gen, self.pgconn.socket, interval=interval, timeout=most)
 
 
-class Session:
-    """Connections that are kept for the next request. A list of them needs no lock that an interrupt could leave."""
+class Session(Connections[Connection]):
+    """The connections of one store."""
 
     def __init__(self, settings: Settings) -> None:
+        super().__init__(NAME, "PostgreSQL", settings.pool)
         self.settings = settings
-        self._inherited: list[Any] = []
-        self._idle: deque[Connection] = deque()
-        self._under_way = Calls("a request to PostgreSQL")
-        self._closed = False
+        self._prepares = bool(settings.prepare)
 
-    def after_fork(self) -> None:
-        """Forget the connections, which belong to the parent. They are kept, for without them they would be closed."""
-        self._inherited += self._idle
-        self._idle = deque()
-        self._under_way = Calls("a request to PostgreSQL")
+    def prepare_if_direct(self, process: int) -> None:
+        """Prepare statements from now on if no pooler is in between, unless the URL says whether to.
 
-    def close(self) -> None:
-        """Close the connections that nobody uses; the others follow."""
-        self._closed = True
-        while self._idle:
-            self._idle.pop().close()
+        A server tells each client its process, by which the client may cancel a request. A pooler that lends sessions
+        must tell one of its own making, since the next request may be carried out by another process. If the two are
+        the same, a session lasts as long as its connection, and only this connection has it.
+
+        https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS
+
+        Args:
+            process: Which process of the server has answered the request just now.
+        """
+        if self.settings.prepare is None and any(one.info.backend_pid == process for one in self._idle):
+            self._prepares = True
+            for one in self._idle:
+                one.prepare_threshold = _BEFORE_PREPARING
 
     def ask(
         self, statement: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None, seconds: float | None = None
@@ -97,63 +99,48 @@ class Session:
         Requests: 1.
         """
         deadlines.check()
-        with self._under_way.begin():
+        with self.under_way.begin():
             connection: Connection | None = None
             try:
-                connection = self._connection()
+                connection = self.take()
                 connection.timeout = self.settings.timeout if seconds is None else seconds
                 one = parameters is not None  # several statements at once cannot be prepared
                 cursor = connection.execute(statement, parameters, prepare=None if one else False, binary=one)
                 while cursor.nextset():
                     pass
-                rows = cursor.fetchall() if cursor.description is not None else []
+                rows = cursor.fetchall() if cursor.rownumber is not None else []  # without one there are none to come
             except (psycopg.Error, OSError) as error:
                 answered = isinstance(error, psycopg.Error) and error.sqlstate
                 if connection is not None and answered and not isinstance(error, _NOT_PREPARED):
-                    self._give_back(connection)
+                    self.give_back(connection)
                 else:
-                    self._discard(connection)
+                    self.discard(connection)
                 raise translated(error, self.settings.address) from error
             except BaseException:  # its answer would be taken for that of the next statement
-                self._discard(connection)
+                self.discard(connection)
                 raise
-        self._give_back(connection)
+        self.give_back(connection)
         return rows
 
-    def _connection(self) -> Connection:
-        """Return a connection that the server has not closed."""
-        if self._closed:
-            raise ClosedError("the store was closed", backend=NAME)
-        while True:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                return self._new_connection()
-            poll = select.poll()
-            poll.register(connection.pgconn.socket, select.POLLIN)
-            if not connection.closed and not poll.poll(0):  # a server that ends says so: nothing else is sent unasked
-                return connection
-            connection.close()
+    def is_open(self, connection: Connection) -> bool:
+        """See `Connections.is_open`: a server that ends says so, and nothing else is sent unasked."""
+        poll = select.poll()
+        poll.register(connection.pgconn.socket, select.POLLIN)
+        return not connection.closed and not poll.poll(0)
 
-    def _new_connection(self) -> Connection:
+    def shut(self, connection: Connection) -> None:
+        """See `Connections.shut`."""
+        connection.close()
+
+    def open(self) -> Connection:
+        """See `Connections.open`."""
         seconds = max(1, min(self.settings.timeout, deadlines.left()))
         try:
-            connection = Connection.connect(
+            return Connection.connect(
                 **self.settings.options,
                 autocommit=True,
-                prepare_threshold=_BEFORE_PREPARING if self.settings.prepare else None,
+                prepare_threshold=_BEFORE_PREPARING if self._prepares else None,
                 connect_timeout=int(-(-seconds // 1)),
             )
         except (psycopg.Error, OSError) as error:
             raise not_connected(error, self.settings.address) from error
-        return connection
-
-    def _give_back(self, connection: Connection) -> None:
-        if self._closed or connection.closed or len(self._idle) >= self.settings.pool:
-            connection.close()
-        else:
-            self._idle.append(connection)
-
-    def _discard(self, connection: Connection | None) -> None:
-        if connection is not None:
-            connection.close()
