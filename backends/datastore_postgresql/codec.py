@@ -24,10 +24,15 @@ from datastore_postgresql.client import Row
 
 UNKNOWN = "-"
 """The token of a row that has none: no write makes it."""
-_INEXACT = re.compile(r"\\u0000|(?:\A|[:,\[])-?(?:\d[\d.]*e(?!-)|0\.0(?![\d]))|\A ")
-"""Finds all of that, and in a text sometimes what only looks like it. A big integer's text begins with a space."""
+_NUMBER = r"-?(?:\d[\d.]*e(?!-)|0\.0(?!\d))"
+_FIRST, _LATER = re.compile(f"{_NUMBER}| "), re.compile(rf"[:,\[]{_NUMBER}")
+"""Find a number that is not held, and in a text sometimes what only looks like one. A big integer's text begins with a
+space."""
+_EXPONENT = re.compile(r"e[+\d]")
 ESCAPE = "\x01"
 """Begins a name with a NUL, which no column of text can hold."""
+_NULL = ESCAPE
+"""Stands for NULL while an array is written: nothing that is stored is as short."""
 _VALUE = """coalesce("valueText", "value"::text)"""
 _METADATA = """coalesce("metadataText", "metadata"::text)"""
 KEY = '"_id", "expiresAt"'
@@ -57,7 +62,20 @@ STATE = f"""coalesce("token", '-'), "_id", "createdAt", "revision", "expiresAt",
 
 def held(json: str) -> tuple[str | None, str | None]:
     """Return JSON text for the column of ``jsonb``, or for the one of text if it would not come back exactly."""
-    return (None, json) if _INEXACT.search(json) else (json, None)
+    inexact = "\\u0000" in json or _FIRST.match(json)
+    if not inexact and ("0.0" in json or _EXPONENT.search(json)):  # looking for these first takes a tenth of the time
+        inexact = _LATER.search(json)
+    return (None, json) if inexact else (json, None)
+
+
+def array_of(texts: Sequence[str | None]) -> str:
+    """Return texts without NUL as PostgreSQL writes an array. The client looks at each character that it escapes.
+
+    https://www.postgresql.org/docs/current/arrays.html#ARRAYS-INPUT
+    """
+    escaped = "\0".join([_NULL if text is None else text for text in texts])
+    escaped = escaped.replace("\\", "\\\\").replace('"', '\\"').replace("\0", '","')
+    return f'{{"{escaped}"}}'.replace(f'"{_NULL}"', "NULL") if texts else "{}"
 
 
 def written(name: str | None) -> str | None:

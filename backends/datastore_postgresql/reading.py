@@ -10,7 +10,7 @@ from datastore.backend import BareDocuments, Document, DocumentPage, Fields, IdR
 from datastore.documents import decoded, name_of, split
 from datastore.times import parse_time
 from datastore_postgresql.client import Row, Session
-from datastore_postgresql.codec import COLUMNS, CONDITIONS, UNLESS_SURE, document_of, read_name, seen_of
+from datastore_postgresql.codec import COLUMNS, CONDITIONS, UNLESS_SURE, array_of, document_of, read_name, seen_of
 
 SCAN_PAGE = 10_000
 PAGE_BYTES = 8_000_000
@@ -28,23 +28,25 @@ class Reader:
         self._session = session
         self._table = table
         self._memory = memory
+        self._read = {
+            (fields, one): f"SELECT {columns}{'' if fields is Fields.KEY else f', {CONDITIONS}'} FROM {table} "
+            f'WHERE "_id" = {"%s" if one else "ANY(%s::text[])"}'
+            for fields, columns in COLUMNS.items()
+            for one in (True, False)
+        }
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`.
 
         Requests: 1.
         """
-        more = "" if fields is Fields.KEY else f", {CONDITIONS}"
         one = len(ids) == 1
-        rows = self._session.ask(
-            f'SELECT {COLUMNS[fields]}{more} FROM {self._table} WHERE "_id" {"= %s" if one else "= ANY(%s)"}',
-            (ids[0] if one else list(ids),),
-        )
+        rows = self._session.ask(self._read[fields, one], (ids[0] if one else array_of(ids),))
         documents: dict[str, Document] = {}
         for row in rows:
             id = row[0]
             documents[id] = document = decoded(id, partial(document_of, row, fields))
-            if more:
+            if fields is not Fields.KEY:
                 self._memory.note(id, seen_of(document, row, fields))
         return documents
 

@@ -18,12 +18,13 @@ class Wire:
         self.requests = []
         self.faults = deque()
         self.meanwhile = lambda: None
-        wait, execute = Connection.wait, Connection.execute
+        wait, execute = Connection.wait, psycopg.Cursor.execute
         said = []
 
-        def noted(connection, query, *arguments, **options):
-            said.append(query)
-            return execute(connection, query, *arguments, **options)
+        def noted(cursor, query, *arguments, **options):
+            if isinstance(cursor.connection, Connection):
+                said.append(query)
+            return execute(cursor, query, *arguments, **options)
 
         def waited(connection, gen, *arguments, **options):
             self.requests.append(said.pop() if said else "")
@@ -36,7 +37,7 @@ class Wire:
                 raise TimeoutError("no answer in time")
             return result
 
-        monkeypatch.setattr(Connection, "execute", noted)
+        monkeypatch.setattr(psycopg.Cursor, "execute", noted)
         monkeypatch.setattr(Connection, "wait", waited)
 
     def meet(self, *faults, meanwhile=None):
