@@ -31,8 +31,6 @@ space."""
 _EXPONENT = re.compile(r"e[+\d]")
 ESCAPE = "\x01"
 """Begins a name with a NUL, which no column of text can hold."""
-_NULL = ESCAPE
-"""Stands for NULL while an array is written: nothing that is stored is as short."""
 _VALUE = """coalesce("valueText", "value"::text)"""
 _METADATA = """coalesce("metadataText", "metadata"::text)"""
 KEY = '"_id", "expiresAt"'
@@ -66,16 +64,6 @@ def held(json: str) -> tuple[str | None, str | None]:
     if not inexact and ("0.0" in json or _EXPONENT.search(json)):  # looking for these first takes a tenth of the time
         inexact = _LATER.search(json)
     return (None, json) if inexact else (json, None)
-
-
-def array_of(texts: Sequence[str | None]) -> str:
-    """Return texts without NUL as PostgreSQL writes an array. The client looks at each character that it escapes.
-
-    https://www.postgresql.org/docs/current/arrays.html#ARRAYS-INPUT
-    """
-    escaped = "\0".join([_NULL if text is None else text for text in texts])
-    escaped = escaped.replace("\\", "\\\\").replace('"', '\\"').replace("\0", '","')
-    return f'{{"{escaped}"}}'.replace(f'"{_NULL}"', "NULL") if texts else "{}"
 
 
 def written(name: str | None) -> str | None:

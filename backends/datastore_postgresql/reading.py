@@ -10,7 +10,7 @@ from datastore.backend import BareDocuments, Document, DocumentPage, Fields, IdR
 from datastore.documents import decoded, name_of, split
 from datastore.times import parse_time
 from datastore_postgresql.client import Row, Session
-from datastore_postgresql.codec import COLUMNS, CONDITIONS, UNLESS_SURE, array_of, document_of, read_name, seen_of
+from datastore_postgresql.codec import COLUMNS, CONDITIONS, UNLESS_SURE, document_of, read_name, seen_of
 
 SCAN_PAGE = 10_000
 PAGE_BYTES = 8_000_000
@@ -41,7 +41,7 @@ class Reader:
         Requests: 1.
         """
         one = len(ids) == 1
-        rows = self._session.ask(self._read[fields, one], (ids[0] if one else array_of(ids),))
+        rows = self._session.ask(self._read[fields, one], (ids[0] if one else list(ids),))
         documents: dict[str, Document] = {}
         for row in rows:
             id = row[0]
