@@ -1,4 +1,4 @@
-"""Statements are prepared where no pooler is in between. A session that forgets them is found out, and costs no call."""
+"""Statements are prepared where no pooler is in between. A session that forgets them is left, at no cost to a call."""
 
 import pytest
 
