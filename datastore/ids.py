@@ -166,14 +166,19 @@ def decode_keys(encoded: Sequence[str]) -> list[str]:
         ValueError: If no key is encoded like one of them.
     """
     number = len(encoded)
-    if number < _MANY:
-        return list(map(decode_key, encoded))
-    size, *others = set(map(len, encoded))
-    if others or size & 3 == 1 or not 0 < size <= _LONGEST:
-        some = "\n".join(encoded).encode("ascii").translate(_FROM_ORDERED).split(b"\0")
-        if len(some) != number:
+    sizes = set(map(len, encoded)) if number >= _MANY else ()
+    size = max(sizes, default=0)
+    if len(sizes) != 1 or size & 3 == 1 or not 0 < size <= _LONGEST:
+        some = "\n".join(encoded).encode("ascii").translate(_FROM_ORDERED).split(b"\0") if number else []
+        keys = []
+        for one in some:  # as `_decoded`, without calls
+            over = len(one) & 3
+            if not 0 < len(one) <= _LONGEST or one[-1] not in _LAST[over]:
+                raise ValueError(_NO_KEY)
+            keys.append(a2b_base64(one + _PADDING[over], strict_mode=True).decode())
+        if len(keys) != number:
             raise ValueError(_NO_KEY)
-        return list(map(_decoded, some))
+        return keys
     # Keys of one length, such as numbered ones, are one text of base64: each is filled up to whole bytes with zeros, of
     # which there must be some.
     zeros = -size & 3 or 4
@@ -370,7 +375,7 @@ def namespace_range(
     """
     user = user_prefix(encoded_user)
     beginning = check_name("" if prefix is None else prefix, parameter)
-    low, high = _beginning_with(user + (encode_name(beginning, parameter) if beginning else ""))
+    low, high = beginning_with(user + (encode_name(beginning, parameter) if beginning else ""))
     if start is not None:
         low = max(low, namespace_prefix(encoded_user, encode_name(start, "start")))
     if end is not None:
@@ -393,7 +398,7 @@ def system_prefix(encoded_user: str, kind: str) -> str:
 
 def system_range(encoded_user: str) -> IdRange:
     """Return the range of all system records of a user."""
-    return _beginning_with(user_prefix(encoded_user + SYSTEM))
+    return beginning_with(user_prefix(encoded_user + SYSTEM))
 
 
 def area_prefix(namespace: str, area: str) -> str:
@@ -409,7 +414,7 @@ def area_prefix(namespace: str, area: str) -> str:
 
 def area_range(encoded_user: str, area: str) -> IdRange:
     """Return the range of one of the `AREAS`, in all namespaces of a user."""
-    return _beginning_with(f"{user_prefix(encoded_user + SYSTEM)}{area}{_AREA}")
+    return beginning_with(f"{user_prefix(encoded_user + SYSTEM)}{area}{_AREA}")
 
 
 def area_ranges(range: IdRange) -> list[IdRange]:
@@ -417,7 +422,7 @@ def area_ranges(range: IdRange) -> list[IdRange]:
     user, _, start = range.start.partition(":")
     _, colon, end = range.end.partition(":")
     prefixes = [f"{user}{SYSTEM}:{area}{_AREA}" for area in AREAS]
-    return [IdRange(prefix + start, prefix + end if colon else _beginning_with(prefix).end) for prefix in prefixes]
+    return [IdRange(prefix + start, prefix + end if colon else beginning_with(prefix).end) for prefix in prefixes]
 
 
 def home_of(id: str) -> str | None:
@@ -514,7 +519,7 @@ def _bound(key: str, parameter: str) -> bytes:
     return utf8
 
 
-def _beginning_with(text: str) -> IdRange:
+def beginning_with(text: str) -> IdRange:
     """Return the range of all texts that begin with ``text``: up to its successor by code point."""
     last = ord(text[-1]) + 1
     if last == ord("/"):
@@ -522,7 +527,7 @@ def _beginning_with(text: str) -> IdRange:
     if 0xD800 <= last <= 0xDFFF:
         last = 0xE000  # surrogates are not characters
     if last > 0x10FFFF:
-        return IdRange(text, _beginning_with(text[:-1]).end)
+        return IdRange(text, beginning_with(text[:-1]).end)
     return IdRange(text, text[:-1] + chr(last))
 
 

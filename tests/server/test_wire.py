@@ -309,6 +309,15 @@ def test_every_error_comes_through_as_the_same_class(kind):
     assert 400 <= status_of(error) < 600
 
 
+def test_only_what_went_wrong_behind_the_server_is_answered_as_a_fault_of_the_server():
+    """A monitor counts 5xx; what is there and what is not is no fault of anybody's."""
+    assert {kind.__name__ for kind in CLASSES if status_of(kind("what went wrong")) == 500} == {
+        "DataStoreError", "BackendUnusableError", "ConfigurationError", "DamagedRecordError", "EmbedderError",
+        "InternalError", "OutcomeUnknownError", "ReentrantCallError",
+        "AnswerTimeoutError", "EffectUnknownError", "StepFailedError",  # raised where the run is, never by a server
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("error", "attributes"),
     [
