@@ -18,6 +18,8 @@ counted in keys per second.
 - *bare* is the least that there is: a key and a value, ``INSERT ... ON CONFLICT DO UPDATE``, and ``SELECT``.
 - Both are on one connection in autocommit, whose statements are prepared, as ours are (``--unprepared`` prepares none,
   as behind a pooler).
+
+The tests' server waits for no disk (``fsync=off``); on one that does, writes of all sides take a disk's time besides.
 - *LangGraph* is ``PostgresStore`` on a connection of its own; its batches are one ``batch()``, its ``search`` filters
   by ``jsonb`` containment.
 """
@@ -29,6 +31,7 @@ import itertools
 import json
 import random
 import sys
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -57,6 +60,9 @@ def main() -> None:
     parser.add_argument("--uncounted", action="store_true", help="count no accesses")
     parser.add_argument("--unprepared", action="store_true", help="prepare no statements, on no side")
     add_clock(parser)
+    parser.add_argument(
+        "--both", action="store_true", help="count processor time, of this process and of the server's (Linux)"
+    )
     arguments = parser.parse_args()
     print_environment("psycopg", "langgraph-checkpoint-postgres")
     url = arguments.url
@@ -76,6 +82,7 @@ def main() -> None:
         row_factory=dict_row,
         options=f"-c search_path={schema}_others",
     )
+    arguments.connections = connection, peer
     store = datastore.connect(f"{url}/{schema}" + ("?prepare=false" if arguments.unprepared else ""), **options)
     try:
         hand_written = HandWritten(connection, f'"{schema}_others".written', counts=not arguments.uncounted)
@@ -256,6 +263,11 @@ def contest(arguments: argparse.Namespace, store: datastore.DataStore, *peers: A
     for side in peers:
         assert ours.get(keys[0]) == side.get(keys[0])
         assert ours.find({"group": "g1"}) == side.find("g1")
+    clock = arguments.clock
+    if arguments.both:
+        servers = [store.backend._session._idle[-1].info.backend_pid]  # type: ignore[attr-defined]
+        servers += [peer.info.backend_pid for peer in arguments.connections]
+        clock = lambda: time.process_time() + sum(map(processor_time_of, servers))  # noqa: E731
     result = table(
         "keys per second",
         "call",
@@ -273,7 +285,7 @@ def contest(arguments: argparse.Namespace, store: datastore.DataStore, *peers: A
             rounds=arguments.rounds,
             seconds=arguments.seconds,
             settle={OURS: store.flush, HAND_WRITTEN: others[HAND_WRITTEN].flush},
-            clock=arguments.clock,
+            clock=clock,
             label=name,
         )
         row = [name, *(number(rates.median(side)) for side in sides)]
@@ -286,6 +298,11 @@ def contest(arguments: argparse.Namespace, store: datastore.DataStore, *peers: A
                 row.append(verdict(rates.ratio(OURS, side) >= TARGET))
         result.add_row(*row)
     console.print(result)
+
+
+def processor_time_of(process: int) -> float:
+    """Return the seconds of processor time that a process on this machine has taken."""
+    return int(Path(f"/proc/{process}/schedstat").read_text().split()[0]) / 1e9
 
 
 if __name__ == "__main__":

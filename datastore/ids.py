@@ -179,14 +179,18 @@ def decode_keys(encoded: Sequence[str]) -> list[str]:
         if len(keys) != number:
             raise ValueError(_NO_KEY)
         return keys
-    # Keys of one length, such as numbered ones, are one text of base64: each is filled up to whole bytes with zeros.
-    zeros = -size & 3
+    # Keys of one length, such as numbered ones, are one text of base64: each is filled up to whole bytes with zeros, of
+    # which there must be some.
+    zeros = -size & 3 or 4
     text = ("-" * zeros).join(encoded) + "-" * zeros
     utf8 = a2b_base64(text.encode("ascii").translate(_FROM_ORDERED), strict_mode=True)
     step = len(utf8) // number
-    length = step - zeros
+    length = size * 3 // 4
     if any(utf8[at::step].count(0) != number for at in range(length, step)):
         raise ValueError(_NO_KEY)
+    between = step - length
+    if utf8.count(0) == number * between:  # no key has a zero: this takes a fifth of the time
+        return utf8.decode()[:-between].split("\0" * between)
     if utf8.isascii():
         text = utf8.decode()
         return [text[at : at + length] for at in range(0, len(text), step)]
@@ -248,6 +252,20 @@ def new_key(prefix: str) -> str:
     """Return a prefix and 128 random bits as 22 URL-safe characters."""
     # The module secrets does the same, but importing it takes a quarter as long as importing this package.
     return prefix + _url_safe(os.urandom(16)).rstrip("=")
+
+
+def after_prefix(ids: Sequence[str], start: int) -> list[str]:
+    """Return what follows the first characters of ids, which are the same in all of them, in less time than one by one.
+
+    Args:
+        ids: The ids.
+        start: The number of these characters.
+    """
+    if len(ids) >= _MANY:
+        nothing, *rest = ("\n" + "\n".join(ids)).split("\n" + ids[0][:start])
+        if len(rest) == len(ids) and not nothing:  # other programs' ids may hold line breaks
+            return rest
+    return [id[start:] for id in ids]
 
 
 def encode_id(user_id: str, namespace: str, key: str) -> str:

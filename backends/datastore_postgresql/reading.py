@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from datastore.adapters.knowledge import Memory
 from datastore.backend import BareDocuments, Document, DocumentPage, Fields, IdRange, NamespaceStats
-from datastore.documents import decoded, name_of, split
+from datastore.documents import UNDECODABLE, decoded, name_of, split
 from datastore.times import parse_time
 from datastore_postgresql.client import Row, Session
 from datastore_postgresql.codec import COLUMNS, CONDITIONS, UNLESS_SURE, document_of, read_name, seen_of
@@ -49,7 +49,11 @@ class Reader:
         documents: dict[str, Document] = {}
         for row in rows:
             id = row[0]
-            documents[id] = document = decoded(id, partial(document_of, row, fields))
+            try:
+                document = document_of(row, fields)
+            except UNDECODABLE:  # the closer look finds out what it is
+                document = decoded(id, partial(document_of, row, fields))
+            documents[id] = document
             if fields is not Fields.KEY:
                 self._memory.note(id, seen_of(document, row, fields))
         return documents

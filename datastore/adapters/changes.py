@@ -248,15 +248,22 @@ def _put(put: Put, state: Known | Absent, rules: Rules, fresh: bool) -> Change |
             return Outcome(False, error=error)
         except UNDECODABLE:
             return Outcome(False, error=damaged(put.id, "its metadata cannot be merged with new metadata"))
-    after = live._replace(
-        revision=put.revision,
-        expires_at=live.expires_at if put.keep_expiry else put.expires_at,
-        metadata=merged,
-        writes=live.writes_with(*marks),
-        updated_at=put.at,
-        updated_by_agent=put.agent,
-        fences=fences_after(fences, put.fence),
-        source=None,
+    after = Known(  # faster than `_replace`, and each write comes here
+        live.token,
+        put.revision,
+        live.created_at,
+        live.expires_at if put.keep_expiry else put.expires_at,
+        merged,
+        live.writes_with(*marks),
+        live.counts,
+        live.created_by_agent,
+        put.at,
+        live.access_count,
+        live.last_accessed_by_agent,
+        live.last_accessed_at,
+        put.agent,
+        fences=fences_after(live.fences, put.fence),
+        since=live.since,
     )
     return Change(put, state, after, DONE, live=True, marks=marks)
 

@@ -215,7 +215,8 @@ class Memory:
             if self._newer is not None and self._newer(old.token, new.token):
                 return old
             if new.metadata is None and old.revision == new.revision:
-                new = new._replace(metadata=old.metadata)
+                # Faster than `_replace`, and each read comes here.
+                new = Known(new.token, new.revision, new.created_at, new.expires_at, old.metadata, *new[5:])
         if new.metadata is not None and len(new.metadata) > self._longest_metadata:
             new = new._replace(metadata=None)
         return new if new.source is None else Known(*new[:-1])  # without its last field, and faster than `_replace`

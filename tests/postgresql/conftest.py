@@ -3,9 +3,11 @@
 import psycopg
 import pytest
 
-import datastore
+from tests.adapters import stores
 from tests.postgresql.wire import Wire
 from tests.servers import postgresql
+
+agent, backend, filled, store, stranger = stores.agent, stores.backend, stores.filled, stores.store, stores.stranger
 
 
 @pytest.fixture
@@ -15,26 +17,9 @@ def url():
 
 
 @pytest.fixture
-def store(url):
-    with datastore.connect(url, flush_interval=3_600, max_pending=1_000_000) as store:
-        yield store
-
-
-@pytest.fixture
-def agent(store):
-    return store.agent("u", "a")
-
-
-@pytest.fixture
-def backend(store):
-    return store.backend
-
-
-@pytest.fixture
-def stranger(url):
-    """An agent of another process, as far as what is remembered goes."""
-    with datastore.connect(url, flush_interval=3_600) as other:
-        yield other.agent("u", "stranger")
+def another_url(url):
+    """The URL of another store, which is given back with it."""
+    return postgresql.borrow()
 
 
 @pytest.fixture

@@ -181,3 +181,14 @@ def test_several_processes_declare_it_at_once_while_others_write(url, store, age
         other.close()
     assert (failed, len(set(names))) == ([], 1)
     assert agent.count({"a": -1}) == 50
+
+
+@pytest.mark.parametrize("length", [159, 160, 161])
+def test_a_text_as_long_as_an_entry_holds_is_not_taken_for_a_longer_one(store, agent, wire, length):
+    """Only a shorter one is what its key says, and its rows are not looked at again."""
+    texts = {f"k{number}": {"a": "x" * number} for number in (158, 159, 160, 161)} | {"array": {"a": ["x" * length]}}
+    agent.set_many(texts)
+    store.ensure_index(["a"])
+    wire.requests.clear()
+    assert agent.find({"a": "x" * length}) == {"array": texts["array"], f"k{length}": texts[f"k{length}"]}
+    assert ("SELECT *, TRUE AS sure" in wire.requests[-1]) is (length < 160)

@@ -2,9 +2,11 @@
 
 import pytest
 
-import datastore
+from tests.adapters import stores
 from tests.redis.wire import Wire
 from tests.servers import redis
+
+agent, backend, filled, store, stranger = stores.agent, stores.backend, stores.filled, stores.store, stores.stranger
 
 
 @pytest.fixture
@@ -14,32 +16,15 @@ def url():
 
 
 @pytest.fixture
-def store(url):
-    with datastore.connect(url, flush_interval=3_600, max_pending=1_000_000) as store:
-        yield store
+def another_url(url):
+    """The URL of another store, which is given back with it."""
+    return redis.borrow()
 
 
 @pytest.fixture
-def agent(store):
-    return store.agent("u", "a")
-
-
-@pytest.fixture
-def backend(store):
-    return store.backend
-
-
-@pytest.fixture
-def stranger(url):
-    """An agent of another process, as far as what is remembered goes."""
-    with datastore.connect(url, flush_interval=3_600) as other:
-        yield other.agent("u", "stranger")
-
-
-@pytest.fixture
-def ask(backend):
+def ask(store):
     """Sends a command past the store."""
-    return lambda *command: backend._session.ask(command)[0]
+    return lambda *command: store.backend._session.ask(command)[0]
 
 
 @pytest.fixture

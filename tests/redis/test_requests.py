@@ -2,82 +2,37 @@
 
 import pytest
 
-import datastore
 from datastore.backend import Fields, IdRange, Touch
 from datastore.conformance.documents import at, id_of
 from datastore.ids import EVERYTHING
 from datastore_redis import client
 from datastore_redis.scripts import LEAVE
 from tests.adapters import durable
-from tests.adapters.blobs import calls_of, purge_beside
+from tests.adapters.blobs import purge_beside
+from tests.adapters.requests import CALLS, TAKEN, Requests
 
 pytestmark = pytest.mark.server("redis")
 
 
-@pytest.fixture
-def filled(stranger):
-    """Records that the store under test has not seen."""
-    stranger.set_many({f"k{number:04}": number for number in range(1_200)})
-    for name in ("n1", "n2", "n3"):
-        stranger.use_namespace(name).set("k", 1)
+TAKES = TAKEN | dict.fromkeys(("first", "last", "scan of 50", "namespace_stats of a range"), 2)
+TAKES |= dict.fromkeys(("get_all", "find", "count of what matches", "namespace_stats"), 3) | {"clear": 4}
 
 
-def test_connecting_to_a_store_that_is_there_takes_1(url, store, wire):
-    assert wire.of(lambda: datastore.connect(url).close()) == 1
-
-
-SINGLES = {
-    "get": (1, lambda agent: agent.get("k0001")),
-    "get that misses": (1, lambda agent: agent.get("nothing")),
-    "get_record": (1, lambda agent: agent.get_record("k0001")),
-    "exists": (1, lambda agent: agent.exists("k0001")),
-    "set, new": (1, lambda agent: agent.set("new", 1, {"m": 1}, ttl=60)),
-    "set, not known here": (2, lambda agent: agent.set("k0001", 1)),
-    "set, not known here, with metadata": (2, lambda agent: agent.set("k0001", 1, {"m": 1})),
-    "add": (1, lambda agent: agent.add("new", 1)),
-    "delete": (2, lambda agent: agent.delete("k0001")),
-    "delete that misses": (1, lambda agent: agent.delete("nothing")),
-    "touch": (2, lambda agent: agent.touch("k0001", ttl=60)),
-    "pop": (2, lambda agent: agent.pop("k0001")),
-    "increment": (2, lambda agent: agent.increment("k0001")),
-    "get_many": (2, lambda agent: agent.get_many([f"k{number:04}" for number in range(1_200)])),
-    "set_many, new": (2, lambda agent: agent.set_many({f"n{number}": 1 for number in range(1_200)})),
-    "list_keys": (1, lambda agent: agent.list_keys()),
-    "list_keys, backward": (1, lambda agent: agent.list_keys(reverse=True, limit=5)),
-    "list_namespaces": (1, lambda agent: agent.list_namespaces()),
-    "namespace_stats of a range": (2, lambda agent: agent.namespace_stats(start="n1", end="n3")),
-    "count": (1, lambda agent: agent.count()),
-    "count of a prefix": (1, lambda agent: agent.count(prefix="k00")),
-    "first": (2, lambda agent: agent.first()),
-    "last": (2, lambda agent: agent.last()),
-    "scan of 50": (2, lambda agent: agent.scan(limit=50)),
-    "get_all": (3, lambda agent: agent.get_all()),
-    "find": (3, lambda agent: agent.find({"n": {"$exists": False}})),
-    "an empty range": (0, lambda agent: agent.list_keys(start="b", end="a")),
-    "clear": (4, lambda agent: agent.clear()),
-}
-
-
-@pytest.mark.parametrize("call", SINGLES)
+@pytest.mark.parametrize("call", TAKES)
 def test_a_call_takes_these_requests(filled, agent, wire, call):
-    number, do = SINGLES[call]
-    assert wire.of(lambda: do(agent)) == number
+    assert wire.of(lambda: CALLS[call](agent)) == TAKES[call]
 
 
-def test_a_known_record_is_set_and_deleted_in_1(agent, wire):
-    agent.set("k", 1, {"m": 1})
-    assert wire.of(lambda: agent.set("k", 2, {"n": 1}, ttl=60)) == 1
-    assert wire.of(lambda: agent.touch("k", ttl=90)) == 1
-    assert wire.of(lambda: agent.delete("k")) == 1
+class TestRequests(Requests):
+    list_of_blobs = 2
+    first_look_at_a_log = 2
 
-
-def test_any_number_of_reads_is_counted_in_1_per_thousand_and_costs_a_known_write_nothing(store, agent, wire):
-    agent.set_many({f"k{number}": 1 for number in range(1_000)})
-    for _ in range(3):
-        agent.get_all()
-    assert wire.of(store.flush) == 1
-    assert agent.get_record("k7").access_count == 3
-    assert wire.of(lambda: agent.set("k7", 2)) == 1
+    def test_leases_runs_and_logs_take_what_their_docstrings_say(self, agent, stranger, wire):
+        """A page is a request for ids and one for what they hold."""
+        pages = {"log.read", "log.last", "list", "list of a status", "history", "resume", "result", "retry"}
+        found = durable.beyond(agent, stranger, wire.of)
+        assert found.keys() == pages
+        assert all(counted == most + 1 for counted, most in found.values())
 
 
 def test_a_listing_of_keys_that_expire_reads_no_record(agent, wire):
@@ -170,17 +125,6 @@ def test_purging_takes_2_per_thousand_expired_ones_of_a_user(agent, backend, wir
     assert len(wire.requests) <= 5
 
 
-def test_a_blob_of_9_parts_is_put_in_6_and_a_read_takes_2(agent, wire):
-    expected = [6, 5, 1, 2, 2, 2, 3]
-    assert [wire.of(call) for call in calls_of(agent.blobs).values()] == expected
-
-
-def test_a_restore_of_a_new_record_takes_1(backend, wire):
-    from datastore.conformance.topics.moving import document, restoring
-
-    assert wire.of(lambda: backend.restore([restoring(document(f"k{number}")) for number in range(100)])) == 1
-
-
 def test_who_has_nothing_but_blobs_is_not_listed(store, backend):
     store.agent("both", "w").set("k", 1)
     for user in ("both", "solo"):
@@ -222,11 +166,3 @@ def test_a_purge_of_all_users_takes_what_is_due(store, wire):
 
     first = asked(1)
     assert asked(30) - first == 30, "expired records are looked for user by user, and reminders are not"
-
-
-def test_leases_runs_and_logs_take_what_their_docstrings_say(agent, stranger, wire):
-    """A page is a request for ids and one for what they hold."""
-    pages = {"log.read", "log.last", "list", "list of a status", "history", "resume", "result", "retry"}
-    found = durable.beyond(agent, stranger, wire.of)
-    assert found.keys() == pages
-    assert all(counted == most + 1 for counted, most in found.values())
