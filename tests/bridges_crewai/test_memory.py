@@ -147,7 +147,7 @@ def test_what_calls_cost(place, url):
         costs = {
             "get_record": (1, lambda: backend.get_record("m1")),
             "touch": (1, lambda: backend.touch_records([f"m{n}" for n in range(40)])),
-            "search": (1, lambda: backend.search(at(0), limit=5)),
+            "search": (2, lambda: backend.search(at(0), limit=5)),
             "save": (7, lambda: backend.save([memory(f"n{n}", n) for n in range(10)])),
             "delete": (2, lambda: backend.delete(record_ids=[f"n{n}" for n in range(10)])),
         }
