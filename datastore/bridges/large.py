@@ -19,7 +19,7 @@ from datastore.bridges.given import ago
 _LARGE = 900_000
 """From how many bytes of JSON on something is put into a blob. It is written here as no store does it, so there is a
 margin below 1,000,000."""
-_GRACE = timedelta(hours=1)
+GRACE = timedelta(hours=1)
 """For how long a blob may be there before what names it is written."""
 
 
@@ -84,5 +84,5 @@ async def sweep(
     Requests: those of `Blobs.delete` for each that is deleted.
     """
     for blob in blobs:
-        if blob.name in gone or (blob.name not in used and blob.created_at < ago(_GRACE)):
+        if blob.name in gone or (blob.name not in used and blob.created_at < ago(GRACE)):
             await store.blobs.delete(blob.name, grace=0)

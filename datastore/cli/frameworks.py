@@ -25,8 +25,9 @@ from datastore.cli.running import (
     resolve,
     shown,
 )
-from datastore.cli.show import number, printable
+from datastore.cli.show import printable
 from datastore.moving import OnProgress
+from datastore.showing import number
 
 if TYPE_CHECKING:
     from datastore.bridges.importing import Imported
