@@ -2,12 +2,12 @@
 
 import pytest
 
-from tests.docs.pages import OF_ADK, OF_BRIDGES, page_name, run
+from tests.docs.pages import OF_ADK, OF_BRIDGES, OF_CREWAI, page_name, run
 from tests.docs.test_examples import beside_the_page
 
 __all__ = ["beside_the_page"]
 
-RUN_HERE = [page for page in OF_BRIDGES if page not in OF_ADK]
+RUN_HERE = [page for page in OF_BRIDGES if page not in (*OF_ADK, *OF_CREWAI)]
 
 
 @pytest.mark.parametrize("page", RUN_HERE, ids=page_name)
