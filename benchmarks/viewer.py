@@ -53,6 +53,10 @@ def pages(namespaces: int) -> dict[str, str]:
         "records": "/records?" + urlencode(at),
         "records, last first": "/records?" + urlencode({**at, "order": "-key"}),
         "one record": "/record?" + urlencode({**at, "key": "key-0007"}),
+        "users, filtered": "/?prefix=a",
+        "words": "/search?" + urlencode({"user": "ann", "q": "nowhere", "prefix": middle[:-1]}),
+        "pictures of a namespace": "/pictures?" + urlencode(at),
+        "pictures of a user": "/pictures?user=ann",
     }
 
 

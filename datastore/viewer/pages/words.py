@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from datastore.agent import AgentDataStore
 from datastore.errors import InvalidValueError
-from datastore.memory.keywords import words_of
+from datastore.memory.keywords import folded, words_of
 from datastore.record import Record
 from datastore.values import encode
 
@@ -95,13 +95,16 @@ def texts_of(value: Any) -> Iterator[str]:
 
 def excerpt_of(texts: list[str], wanted: frozenset[str]) -> str | None:
     """Return some text around the first word that begins with a wanted one; ``None`` if one of them is missing."""
+    whole = folded("\n".join(texts))  # a word is part of it: most records are left out by this, which is quick
+    if not all(want in whole for want in wanted):
+        return None
     missing, excerpt = set(wanted), None
     for text in texts:
         there = {want for word in words_of(text) for want in missing if word.startswith(want)}
         missing -= there
         if there and excerpt is None:
-            folded = text.casefold()
-            at = max(min((place for want in there if (place := folded.find(want)) >= 0), default=0) - _AROUND, 0)
+            lower = text.casefold()
+            at = max(min((place for want in there if (place := lower.find(want)) >= 0), default=0) - _AROUND, 0)
             excerpt = ("…" if at else "") + text[at : at + 2 * _AROUND]
         if not missing:
             return excerpt
