@@ -172,6 +172,14 @@ def test_records_are_sorted_by_columns_and_by_provenance(store, person, jobs):
     assert keys(person.follow(seen, "Next page"))[0] == "job-050"
 
 
+@pytest.mark.parametrize("text", ["{", '{"price": {"$lx": 1}}', '{"price": -1}'])
+def test_fields_are_offered_also_where_a_query_finds_nothing(store, person, jobs, text):
+    with counted(store) as counts:
+        seen = person.see("/records", user="ann", namespace="jobs", filter=text)
+    assert [one["data-text"] for one in seen.attributes("code") if "data-text" in one] == ["price", "title", "done"]
+    assert counts.documents <= len(JOBS) + 11
+
+
 def test_a_query_is_answered_and_explained(store, person, jobs):
     asked = {"user": "ann", "namespace": "jobs", "filter": json.dumps({"price": {"$lt": 10}, "done": True})}
     seen = person.see("/records", **asked)
