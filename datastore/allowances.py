@@ -45,10 +45,11 @@ class Gathered:
         number: How many it holds at most, if more pass; those are counted as if they were the largest ones.
     """
 
-    __slots__ = ("_largest", "_most", "_number", "_size")
+    __slots__ = ("_largest", "_most", "_number", "_size", "is_limited")
 
     def __init__(self, number: float = inf) -> None:
         self._most = _current.most
+        self.is_limited = self._most != inf
         self._number = number
         self._size = self._largest = 0
 
@@ -58,7 +59,7 @@ class Gathered:
         Raises:
             ValueTooLargeError: If they are too much together.
         """
-        if self._most == inf:
+        if not self.is_limited:
             return
         for value in values:
             size = size_of(value)
@@ -72,7 +73,7 @@ class Gathered:
 
     def each(self, documents: Iterable[Document]) -> Iterable[Document]:
         """Return an iterable over documents that counts them, if there is a limit."""
-        return documents if self._most == inf else self._each(documents)
+        return self._each(documents) if self.is_limited else documents
 
     def _each(self, documents: Iterable[Document]) -> Iterator[Document]:
         for document in documents:

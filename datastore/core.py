@@ -138,22 +138,12 @@ class Core:
         self._held: Backend = backend
         forks.take_part(self)
 
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """Wait for the backend while a fork has removed it; so calls need not check whether it is there."""
-            if name != "backend":
-                raise AttributeError(name)
-            return self._wait_for_backend()
-
     def _wait_for_backend(self) -> Backend:
         if forks.is_forking():
             raise ReentrantCallError("this thread is about to fork; call the store when it has")
-        while (backend := self.__dict__.get("backend")) is None:
-            if is_closed_backend(self._held):
-                return self._held  # whoever closes the store may wait for this thread, and the fork for that one
+        while isinstance(backend := self.backend, _OnHold):
             time.sleep(_HELD)
-        return cast(Backend, backend)
+        return backend
 
     watcher: Any = None
     """The `datastore.watching.Watcher` of the store, if somebody watches what its agents do."""
@@ -188,7 +178,10 @@ class Core:
 
     def hold(self) -> None:
         """See `datastore.forks.Participant`."""
-        self._held = self.__dict__.pop("backend", self._held)
+        if not isinstance(self.backend, _OnHold):
+            self._held = self.backend
+        if not is_closed_backend(self._held):  # whoever closes the store may wait for a call, and the fork for that one
+            self.backend = cast(Backend, _OnHold(self))
         self.tracker.held = True
 
     def before_fork(self) -> None:
@@ -202,7 +195,9 @@ class Core:
 
     def after_fork(self, clean: bool) -> None:
         """See `datastore.forks.Participant`."""
-        backend = self._held = self.__dict__.get("backend", self._held)
+        if not isinstance(self.backend, _OnHold):
+            self._held = self.backend
+        backend = self._held
         backend.after_fork()
         self.tracker.after_fork()
         self.spaces = None  # another thread may have been changing what is there
@@ -638,6 +633,21 @@ class _Writing(_Reading):
 
     def __init__(self, writes: Sequence[Write]) -> None:
         super().__init__([write.id for write in writes])
+
+
+class _OnHold:
+    """Takes the place of the backend while a fork holds calls back, so that calls need not check whether one does.
+
+    Whatever is asked of it waits for the real one.
+    """
+
+    __slots__ = ("_wait",)
+
+    def __init__(self, core: Core) -> None:
+        self._wait = core._wait_for_backend
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wait(), name)
 
 
 class _Closed(Backend):

@@ -16,8 +16,8 @@ from datastore.blobs.sweeping import waiting as waiting_blobs
 from datastore.core import Core
 from datastore.errors import ConflictError, DataStoreError, InternalError
 from datastore.memory.changes import Changes
-from datastore.memory.reembedding import waiting as waiting_vectors
 from datastore.memory.spaces import BYTES
+from datastore.memory.sweeping import waiting as waiting_vectors
 from datastore.memory.vectors import AREA, all_vectors, bytes_of
 from datastore.moving.pages import core_of, pages
 from datastore.purging import areas_of_all

@@ -166,14 +166,19 @@ def decode_keys(encoded: Sequence[str]) -> list[str]:
         ValueError: If no key is encoded like one of them.
     """
     number = len(encoded)
-    if number < _MANY:
-        return list(map(decode_key, encoded))
-    size, *others = set(map(len, encoded))
-    if others or size & 3 == 1 or not 0 < size <= _LONGEST:
-        some = "\n".join(encoded).encode("ascii").translate(_FROM_ORDERED).split(b"\0")
-        if len(some) != number:
+    sizes = set(map(len, encoded)) if number >= _MANY else ()
+    size = max(sizes, default=0)
+    if len(sizes) != 1 or size & 3 == 1 or not 0 < size <= _LONGEST:
+        some = "\n".join(encoded).encode("ascii").translate(_FROM_ORDERED).split(b"\0") if number else []
+        keys = []
+        for one in some:  # as `_decoded`, without calls
+            over = len(one) & 3
+            if not 0 < len(one) <= _LONGEST or one[-1] not in _LAST[over]:
+                raise ValueError(_NO_KEY)
+            keys.append(a2b_base64(one + _PADDING[over], strict_mode=True).decode())
+        if len(keys) != number:
             raise ValueError(_NO_KEY)
-        return list(map(_decoded, some))
+        return keys
     # Keys of one length, such as numbered ones, are one text of base64: each is filled up to whole bytes with zeros.
     zeros = -size & 3
     text = ("-" * zeros).join(encoded) + "-" * zeros

@@ -56,8 +56,8 @@ def read_page(
 ) -> DocumentPage:
     """Return a page of what a plan finds."""
     bound = plan.bound
-    if bound is not None and bound.keys is not None and after is None:
-        page = _first_page(connection, range, plan, bound, bound.keys, fields, limit, reverse=reverse)
+    if bound is not None and after is None:
+        page = _first_page(connection, range, plan, bound, fields, limit, reverse=reverse)
         if page is not None:
             return page
 
@@ -90,98 +90,104 @@ def _past_damage(plan: SqlitePlan) -> SqlitePlan:
 
 
 def _first_page(
-    connection: Connection,
-    range: IdRange,
-    plan: SqlitePlan,
-    bound: Bound,
-    keys: Sequence[Key],
-    fields: Fields,
-    limit: int,
-    *,
-    reverse: bool,
+    connection: Connection, range: IdRange, plan: SqlitePlan, bound: Bound, fields: Fields, limit: int, *, reverse: bool
 ) -> DocumentPage | None:
-    """Return the first page of records with certain keys; ``None`` if that needs a closer look at the rows.
+    """Return the first page of records with certain keys; ``None`` if it is not read by them.
 
     It is what `_Reader.merged` or `_Reader.from_first_key` returns, in less time: this is the hot path of `find` by an
     index.
     """
-    known = bound.known
-    shape = fields, bound.shape, reverse
+    known, short = bound.known, bound.short
+    if short is not None and known.short is not None and not reverse:
+        rows, after = _first_rows(connection, range, plan, known.short.statement(fields), short, fields, limit)
+        documents = None if rows is None else _sure_documents(rows, fields)
+        if documents is not None:
+            return DocumentPage(documents, after)
+        known.short.suffices = False
+    keys = known.keys(bound.constants)
+    if keys is None:
+        return None
+    shape = fields, keys.shape, reverse
     statement = known.first_pages.get(shape)
     if statement is None:  # making the text takes longer than carrying it out
-        statement = known.statement(keys, bound.shape, fields, reverse=reverse)
+        statement = known.statement(keys, fields, reverse=reverse)
         known.first_pages[shape] = statement
         keep_newest(known.first_pages, _MOST_STATEMENTS)
-    if None in keys:
-        keys = [key for key in keys if key is not None]
-    user, namespace = scope_of(range) or ("", "")
-    bounds: tuple[str | bytes, str | bytes] = range
-    if not (range.start.isascii() and range.end.isascii()):
-        bounds = stored_id(range.start) or range.start, stored_id(range.end) or range.end
-    after = None
-    try:
-        cursor = connection.execute(statement, (user, namespace, *bounds, *bound.values, *keys, limit))
-        rows, complete = _rows(cursor, limit, fields)
-        if not complete:
-            after = _id(rows[-1])
-            if known.has_range:
-                after = _Reader(connection, range, plan, fields, reverse).after_some(cursor, rows[-1])
-            cursor.close()
-    except sqlite3.OperationalError as error:
-        if is_damage(error) or str(error).startswith(_INDEX_IS_GONE):
-            return None
-        raise
-    if not rows:
-        return DocumentPage((), None)
-    if known.has_range:
-        rows = [row[:-1] for row in rows]
-    documents = _sure_documents(rows, fields, len(rows[0]))
+    parameters = known.values(bound.constants)
+    parameters += [key for key in keys.keys if key is not None]
+    rows, after = _first_rows(connection, range, plan, statement, parameters, fields, limit)
+    if rows is None:
+        return None
+    documents = _sure_documents(rows, fields)
     if documents is None:
+        if known.has_range:
+            rows = [row[:-1] for row in rows]
         return _Reader(connection, range, plan, fields, reverse).matching(rows, after)
     return DocumentPage(documents, after)
 
 
-def _rows(cursor: sqlite3.Cursor, limit: int, fields: Fields) -> tuple[list[Row], bool]:
-    """Return rows with values up to the size of a page, and whether there are no more."""
+def _first_rows(
+    connection: Connection,
+    range: IdRange,
+    plan: SqlitePlan,
+    statement: str,
+    parameters: Sequence[Any],
+    fields: Fields,
+    limit: int,
+) -> tuple[list[Row] | None, str | None]:
+    """Return the rows of a first page, and where to go on; ``None`` if SQLite cannot read them with this statement."""
+    user, namespace = scope_of(range) or ("", "")
+    bounds: tuple[str | bytes, str | bytes] = range
+    if not (range.start.isascii() and range.end.isascii()):
+        bounds = stored_id(range.start) or range.start, stored_id(range.end) or range.end
+    after, few = None, limit if fields is _KEY else min(limit, _AT_FIRST)
+    try:
+        cursor = connection.execute(statement, (user, namespace, *bounds, *parameters, limit))
+        rows = cursor.fetchmany(few)
+        if rows and rows[0][0] is None:  # as `ShortPage.statement` says
+            cursor.close()
+            return None, None
+        if len(rows) == few and not _are_all(rows, cursor, limit, fields):
+            after = _id(rows[-1])
+            if not plan.in_order:
+                after = _Reader(connection, range, plan, fields, False).after_some(cursor, rows[-1])
+            cursor.close()
+    except sqlite3.OperationalError as error:
+        if is_damage(error) or str(error).startswith(_INDEX_IS_GONE):
+            return None, None
+        raise
+    return rows, after
+
+
+def _are_all(rows: list[Row], cursor: sqlite3.Cursor, limit: int, fields: Fields) -> bool:
+    """Add the rows that are left, with values up to the size of a page; return whether there are no more."""
     if fields is _KEY:
-        rows = cursor.fetchmany(limit)
-        return rows, len(rows) < limit
-    few = min(limit, _AT_FIRST)
-    rows = cursor.fetchmany(few)
-    if len(rows) < few:
-        return rows, True
+        return False
     room = PAGE_BYTES - sum([size_of(row[VALUE]) for row in rows])
-    if room < 0 or len(rows) == limit:
-        return rows, False
-    for row in cursor:
+    while room >= 0 and len(rows) < limit:
+        row = cursor.fetchone()
+        if row is None:
+            return True
         rows.append(row)
         room -= size_of(row[VALUE])
-        if room < 0 or len(rows) == limit:
-            return rows, False
-    return rows, True
+    return False
 
 
-def _sure_documents(rows: Sequence[Row], fields: Fields, width: int) -> Sequence[Document] | None:
-    """Return the documents of rows if the database is sure of all of them and they can be read, and else ``None``.
-
-    Args:
-        rows: The rows.
-        fields: What is in them.
-        width: The number of columns.
-    """
+def _sure_documents(rows: Sequence[Row], fields: Fields) -> Sequence[Document] | None:
+    """Return the documents of rows if the database is sure of all of them and they can be read, and else ``None``."""
     documents: Sequence[Document]
     last = WIDTHS[fields]
     try:
-        if fields is _KEY:
+        if fields is _WITH_VALUE:
+            documents = [
+                new_document((row[0], row[1], row[2], row[3], decode(row[4]), None, "", "", 0, None, None, None))
+                for row in rows
+                if row[5] and type(row[0]) is str
+            ]
+        elif fields is _KEY:
             ids = [row[0] for row in rows if row[last] is None and type(row[0]) is str]
             expiries = [row[1] for row in rows]
             documents = BareDocuments(ids, None if expiries.count(None) == len(expiries) else expiries)
-        elif fields is _WITH_VALUE and width == last + 1:
-            documents = [
-                new_document((id, created_at, revision, expires_at, decode(value), None, "", "", 0, None, None, None))
-                for id, created_at, revision, expires_at, value, is_sure in rows
-                if is_sure and type(id) is str
-            ]
         else:
             document = DOCUMENT[fields]
             documents = [document(row[:last]) for row in rows if row[last] and type(row[0]) is str]

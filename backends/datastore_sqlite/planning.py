@@ -31,6 +31,7 @@ from datastore_sqlite.indexes import (
 from datastore_sqlite.queries import Sql, binding_of
 from datastore_sqlite.selecting import SqlCondition, first_page_statement, holds, may_hold
 from datastore_sqlite.shapes import Shapes, pieces_of, shape_of
+from datastore_sqlite.short_pages import ShortPage, short_page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,12 +88,18 @@ class Bound(NamedTuple):
 
     known: Known
     query: Query
-    values: Sequence[Any]
-    """The parameters of its condition, in their order."""
-    keys: Sequence[Key] | None = None
-    """The keys that the probes look for, those of each probe together; ``None`` if a first page is not read by them."""
-    shape: Hashable = None
-    """What the statement for a first page depends on besides: the types of the keys, and whether a range is open."""
+    constants: Sequence[Any]
+    short: Sequence[Any] | None = None
+    """The parameters of `Known.short`; ``None`` if that does not answer the query."""
+
+
+class Keys(NamedTuple):
+    """What a first page is read by, in the way that `_Reader` in `datastore_sqlite.finding` does, but in less time."""
+
+    keys: Sequence[Key]
+    """The keys that the probes look for, those of each probe together."""
+    shape: Hashable
+    """What the statement depends on besides: the types of the keys, and whether a range is open."""
 
 
 class Known:
@@ -105,11 +112,12 @@ class Known:
     def __init__(self, plan: SqlitePlan) -> None:
         self.plan = plan
         self.first_pages: dict[Hashable, str] = {}
-        """The statements for the first page of what `Bound.keys` find."""
+        """The statements for the first page of what `Keys` find."""
         self._bindings = list[tuple[int, Callable[[Any], Sequence[Any]]]]()
         by_key = list[tuple[int, Callable[[Any], Sequence[Any]]]]()
         fields = () if plan.search is None else plan.search.fields
         asked: dict[Path, list[tuple[int, Condition]]] = {path: [] for path in fields}
+        place = -1
         for place, (about, piece) in enumerate(pieces_of(plan.decided)):
             if not isinstance(piece, Field):
                 raise TypeError("a query that is not plain has no shape")
@@ -123,6 +131,10 @@ class Known:
         self._range = list[tuple[int, Callable[[Any], Range]]]()
         """The same for the conditions that bound the keys of the last field."""
         self._is_plain = plan.search is not None and self._take(list(asked.values()))
+        self.short: ShortPage | None = None
+        """Reads the first page of what the index alone decides."""
+        if plan.search is not None and self._is_plain and place + 1 == sum(map(len, asked.values())):
+            self.short = short_page(plan.search, list(asked.values()))
         self.has_range = bool(self._range)
         """Whether rows come in the order of their keys, each with the number of its probe."""
 
@@ -140,22 +152,13 @@ class Known:
         return self.plan.in_order
 
     def bind(self, query: Query, constants: Sequence[Any]) -> SqlitePlan | None:
-        """Return the plan for another query of the shape; ``None`` if it would be a different one.
-
-        The parameters are in the order in which `_new_plan` binds them.
-        """
-        plan = self.plan
-        values: list[Any] = []
-        for place, parameters_of in self._bindings:
-            values += parameters_of(constants[place])
-        keys = self._keys(constants) if self._is_plain else None
-        if keys is None:
-            bound = Bound(self, query, values)
-            if plan.search is not None:
-                whole = self.whole(bound)
-                return whole if whole.search is not None and whole.search.fields == plan.search.fields else None
-        else:
-            bound = Bound(self, query, values, *keys)
+        """Return the plan for another query of the shape; ``None`` if it would be a different one."""
+        plan, short = self.plan, self.short
+        parameters = short.parameters(constants) if short is not None and short.suffices else None
+        bound = Bound(self, query, constants, parameters)
+        if bound.short is None and plan.search is not None and self.keys(constants) is None:
+            whole = self.whole(bound)
+            return whole if whole.search is not None and whole.search.fields == plan.search.fields else None
         made = object.__new__(SqlitePlan)
         _set_residual(made, plan.residual)
         _set_index(made, plan.index)
@@ -164,8 +167,17 @@ class Known:
         _set_bound(made, bound)
         return made
 
-    def _keys(self, constants: Sequence[Any]) -> tuple[Sequence[Key], Hashable] | None:
-        """Return `Bound.keys` and `Bound.shape` for some constants; ``None`` if there are too many probes."""
+    def values(self, constants: Sequence[Any]) -> list[Any]:
+        """Return the parameters of the condition, in the order in which `_new_plan` binds them."""
+        values: list[Any] = []
+        for place, parameters_of in self._bindings:
+            values += parameters_of(constants[place])
+        return values
+
+    def keys(self, constants: Sequence[Any]) -> Keys | None:
+        """Return what a first page is read by; ``None`` if it is not read like that, or there are too many probes."""
+        if not self._is_plain:
+            return None
         if not self.has_range:
             if len(self._points) == 1:
                 ((place, points_of),) = self._points
@@ -174,24 +186,26 @@ class Known:
             else:
                 found = list(product(*[points_of(constants[place]) for place, points_of in self._points]))
                 keys, probes = list(chain.from_iterable(found)), len(found)
-            return None if probes > MERGED else (keys, tuple(map(type, keys)))
+            return None if probes > MERGED else Keys(keys, tuple(map(type, keys)))
         range = None
         for place, bounds_of in self._range:
             one = bounds_of(constants[place])
             range = one if range is None else narrower(range, one)
         low, high, is_open, _ = cast("Range", range)
         if not self._points:
-            return (low, high, ANYTHING), is_open
+            return Keys((low, high, ANYTHING), is_open)
         prefixes = list(product(*[points_of(constants[place]) for place, points_of in self._points]))
         if len(prefixes) * 2 > MERGED:
             return None
         keys = [key for prefix in prefixes for key in (*prefix, low, high)]
         keys += [key for prefix in prefixes for key in (*prefix, ANYTHING)]
-        return keys, (is_open, *map(type, keys))
+        return Keys(keys, (is_open, *map(type, keys)))
 
-    def statement(self, keys: Sequence[Key], shape: Hashable, fields: Fields, *, reverse: bool) -> str:
-        """Return the statement for the first page of what `Bound.keys` find, for `Bound.shape`."""
-        return first_page_statement(self.plan, len(self._points), self.has_range, keys, shape, fields, reverse=reverse)
+    def statement(self, keys: Keys, fields: Fields, *, reverse: bool) -> str:
+        """Return the statement for the first page of what `Keys` find."""
+        return first_page_statement(
+            self.plan, len(self._points), self.has_range, keys.keys, keys.shape, fields, reverse=reverse
+        )
 
     def whole(self, bound: Bound) -> SqlitePlan:
         """Return a plan in which nothing is left out."""
@@ -199,7 +213,7 @@ class Known:
         if plan.search is not None:
             by_value = [piece for about, piece in pieces_of(query) if about == "value"]
             found = search(plan.search.index, keys_by_path(by_value))
-        parameters = dict(zip(plan.parameters, bound.values, strict=True))
+        parameters = dict(zip(plan.parameters, self.values(bound.constants), strict=True))
         return SqlitePlan(
             pushed=query,
             residual=plan.residual,

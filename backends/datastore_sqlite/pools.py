@@ -440,11 +440,16 @@ class Lent:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        connection = self._connection
-        connection.deadline[0] = inf
-        if error is None:
-            self._owner.give_back(connection)
+        if error is not None:
+            give_up(self._owner, self._connection, error, self._settings)
             return
-        self._owner.discard(connection)
-        if isinstance(error, sqlite3.Error):
-            raise translate(error, self._settings) from error
+        self._connection.deadline[0] = inf
+        self._owner.give_back(self._connection)
+
+
+def give_up(owner: Pool | OneConnection, connection: Connection, error: BaseException, settings: Settings) -> None:
+    """Discard a connection with which something failed; if that was SQLite, raise the store's error for it."""
+    connection.deadline[0] = inf
+    owner.discard(connection)
+    if isinstance(error, sqlite3.Error):
+        raise translate(error, settings) from error

@@ -77,8 +77,8 @@ def first_page_statement(
         plan: A plan of the shape that is asked for.
         width: How many fields have their keys looked up.
         ranged: Whether the keys of the next field are in a range.
-        keys: `datastore_sqlite.planning.Bound.keys`.
-        shape: `datastore_sqlite.planning.Bound.shape`.
+        keys: `datastore_sqlite.planning.Keys.keys`.
+        shape: `datastore_sqlite.planning.Keys.shape`.
         fields: What to select.
         reverse: Whether ids are read in the opposite direction, unless there is a range.
     """

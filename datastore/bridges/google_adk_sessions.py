@@ -18,9 +18,9 @@ from datetime import timedelta
 from typing import Any
 from weakref import WeakValueDictionary
 
-from datastore import AgentDataStore, AsyncAgentDataStore, InvalidValueError
+from datastore import AgentDataStore, AsyncAgentDataStore
 from datastore.bridges.extras import needs
-from datastore.bridges.given import ago, awaited, span_of
+from datastore.bridges.given import ago, awaited, check_keep, span_of
 from datastore.bridges.google_adk_format import (
     Owner,
     app_prefix,
@@ -191,8 +191,7 @@ class DataStoreSessionService(BaseSessionService):
 
         Requests: 1 for each page of sessions and 1 for each log; those of deleting; with ``keep`` 2 or more for each.
         """
-        if keep is not None and (type(keep) is not int or keep < 1):
-            raise InvalidValueError("keep must be an int above 0, or None")
+        check_keep(keep)
         young, oldest = ago(span_of(grace, "grace")), None if idle is None else ago(span_of(idle, "idle"))
         there: dict[str, dict[str, Any]] = {}
         deleted = 0

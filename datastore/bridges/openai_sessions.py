@@ -17,9 +17,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from datastore import AgentDataStore, AsyncAgentDataStore, Entry, InvalidValueError
+from datastore import AgentDataStore, AsyncAgentDataStore, Entry
 from datastore.bridges.extras import needs
-from datastore.bridges.given import ago, awaited, log_of, span_of, unknown_format
+from datastore.bridges.given import ago, awaited, check_keep, log_of, span_of, unknown_format
 
 with needs("The OpenAI Agents SDK", "openai-agents"):
     from agents.memory import SessionABC, SessionSettings
@@ -133,8 +133,7 @@ class DataStoreSession(SessionABC):
 
         Requests: those of `get_items` for what stays, and those of `AgentDataStore.log_trim`.
         """
-        if keep is not None and (type(keep) is not int or keep < 1):
-            raise InvalidValueError("keep must be an int above 0, or None")
+        check_keep(keep)
         found, newest = await self._last(keep)
         return await self._log.trim(before=found[-1].number if found else newest + 1)
 

@@ -34,6 +34,7 @@ __all__ = [
 ]
 """With the parsers, so that a call needs one import statement: each takes as long as parsing does."""
 
+_WITH_VALUE = Fields.VALUE
 _LOOK = 16  # documents between two checks of the deadline
 _KEY = ("$key",)
 _LAST_KEY_FIRST = (_KEY, -1)
@@ -68,36 +69,43 @@ class PlannedQuery:
         self._range = range or key_range(scope.prefix)
         self._reverse = bool(sort) and sort[0] == _LAST_KEY_FIRST
         in_key_order = not sort or sort[0][0] == _KEY
-        if not in_key_order:
-            after_id = None
-        if after_id is not None and self._reverse:
-            end = min(self._range.end, after_id)
-            self._range = IdRange(self._range.start, max(self._range.start, end))
-        elif after_id is not None:
-            start = max(self._range.start, after_id + _NEXT)
-            self._range = IdRange(start, max(start, self._range.end))
-        known = _known_ids(scope, query) if asks(query.meta) and self._range.start.startswith(scope.prefix) else None
-        self._ids = None
-        if known is not None:
-            ids = [id for id in known.native["ids"] if self._range.start <= id < self._range.end]
+        if after_id is not None and in_key_order:
+            self._go_on_after(after_id)
+        self._ids: Sequence[str] | None = None
+        plan = None
+        is_outlined = query.outline is not None  # then it asks about values alone
+        if not is_outlined and asks(query.meta) and self._range.start.startswith(scope.prefix):
+            plan = _known_ids(scope, query)
+        if plan is not None:
+            ids = [id for id in plan.native["ids"] if self._range.start <= id < self._range.end]
             self._ids = ids[::-1] if self._reverse else ids
-        self.plan = known or _plan(scope, self._range, query)
-        self.residual = query if self.plan is None else self.plan.residual
-        if asks(query.both) and self.residual is not query:
-            self.residual = replace(self.residual, both=query.both)
-        turns = self._reverse and self.plan is not None and not self.plan.reversible
-        self.in_order = in_key_order and not turns and (self.plan is None or self.plan.in_order)
+        else:
+            plan = _plan(scope, self._range, query)
+        self.plan = plan
+        self.residual = residual = query if plan is None else plan.residual
+        if not is_outlined and asks(query.both) and residual is not query:
+            self.residual = residual = replace(residual, both=query.both)
+        self.in_order = in_key_order and (plan is None or (plan.in_order and (plan.reversible or not self._reverse)))
         """Documents come in the order that is wanted; what is sorted by after the key makes no difference."""
         self.read = 0
         """How many documents the database has returned."""
         self._matches = None
-        if self.residual:
-            if asks(self.residual.value):
+        if residual:
+            if asks(residual.value):
                 fields = max(fields, Fields.VALUE)
-            if asks(self.residual.meta) or asks(self.residual.both):
+            if asks(residual.meta) or asks(residual.both):
                 fields = Fields.ALL
-            self._matches = compile_query(self.residual)
+            self._matches = compile_query(residual)
         self._fields = fields
+
+    def _go_on_after(self, id: str) -> None:
+        """Leave out of the range what comes up to an id."""
+        start, end = self._range
+        if self._reverse:
+            self._range = IdRange(start, max(start, min(end, id)))
+        else:
+            start = max(start, id + _NEXT)
+            self._range = IdRange(start, max(start, end))
 
     def documents(self, at_once: int | None = None) -> Iterator[Document]:
         """Yield the matching live documents; ``at_once`` is how many of those read will probably be enough."""
@@ -180,7 +188,7 @@ class PlannedQuery:
             if not page:
                 continue
             some, their_keys = self._with_keys(page)
-            if type(some) is not BareDocuments:
+            if gathered.is_limited and type(some) is not BareDocuments:
                 gathered.add(one.value for one in some[:end])
             documents, keys = ([*documents, *some], keys + their_keys) if keys else (some, their_keys)
             self._core.check_open()
@@ -249,7 +257,8 @@ def parse_find(
         QueryError: If one of them is not valid; the message names it.
     """
     query, window = parse_query(filter, meta), parse_window(sort, skip, limit)
-    return query, window, parse_fields(fields), fields_for(window.sort)
+    shape = None if fields is None else parse_fields(fields)
+    return query, window, shape, fields_for(window.sort) if window.sort else _WITH_VALUE
 
 
 def compile_query(query: Query) -> Predicate:
@@ -332,9 +341,12 @@ def _read(scope: Scope, ids: Sequence[str], fields: Fields) -> Sequence[Document
 
 
 def _plan(scope: Scope, range: IdRange, query: Query) -> Plan | None:
-    backend = scope.core.backend
-    asked = Query(query.value, query.meta) if asks(query.both) else query
-    if not asked or "find" not in backend.capabilities.abilities:
+    backend, asked = scope.core.backend, query
+    if query.outline is None:
+        asked = Query(query.value, query.meta) if asks(query.both) else query
+        if not asked:
+            return None
+    if "find" not in backend.capabilities.abilities:
         return None
     return scope.core.call("planning a find", lambda: backend.plan(range, asked))
 

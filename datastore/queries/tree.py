@@ -151,7 +151,11 @@ class Query(_Deferred):
 
     def __bool__(self) -> bool:
         """Return whether there is any condition."""
-        return self.outline is not None or asks(self.value) or asks(self.meta) or asks(self.both)
+        if self.outline is not None:
+            return True
+        if self.value is self.meta is self.both is EVERYTHING:
+            return False
+        return asks(self.value) or asks(self.meta) or asks(self.both)
 
     @classmethod
     def outlined(

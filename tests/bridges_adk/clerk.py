@@ -14,6 +14,8 @@ from google.adk.tools import ToolContext
 from google.genai import types
 
 import datastore
+from datastore.bridges.google_adk_artifacts import DataStoreArtifactService
+from datastore.bridges.google_adk_memory import DataStoreMemoryService
 from datastore.bridges.google_adk_sessions import DataStoreSessionService
 
 
@@ -36,19 +38,26 @@ async def order(item: str, tool_context: ToolContext) -> dict[str, list[str]]:
     """Order something."""
     state = tool_context.state
     state["ordered"] = [*state.get("ordered", []), item]
+    await tool_context.save_artifact("order.txt", types.Part(text=item))
+    remembered = await tool_context.search_memory(item)
+    state["known"] = len(remembered.memories)
     state["user:favourite"], state["app:sold"], state["temp:scratch"] = item, state.get("app:sold", 0) + 1, "x"
     return {"ordered": state["ordered"]}
 
 
 async def ask(data_store, text: str, session_id: str = "counter") -> str:
     agent = LlmAgent(name="clerk", model=Scripted(model="scripted"), tools=[order])
-    sessions = DataStoreSessionService(data_store)
-    runner = Runner(app_name="shop", agent=agent, session_service=sessions, auto_create_session=True)
+    sessions, memory = DataStoreSessionService(data_store), DataStoreMemoryService(data_store)
+    files = DataStoreArtifactService(data_store)
+    services = {"session_service": sessions, "memory_service": memory, "artifact_service": files}
+    runner = Runner(app_name="shop", agent=agent, auto_create_session=True, **services)
     message = types.Content(role="user", parts=[types.Part(text=text)])
     run = runner.run_async(user_id="ann", session_id=session_id, new_message=message)
     said = [event.content.parts[0].text async for event in run if event.is_final_response()]
     found = await sessions.get_session(app_name="shop", user_id="ann", session_id=session_id)
-    return json.dumps({"said": said, "state": found.state, "events": len(found.events)})
+    await memory.add_session_to_memory(found)
+    versions = await files.list_versions(app_name="shop", user_id="ann", session_id=session_id, filename="order.txt")
+    return json.dumps({"said": said, "state": found.state, "events": len(found.events), "versions": versions})
 
 
 if __name__ == "__main__":

@@ -23,16 +23,18 @@ def test_a_conversation_goes_on_in_another_process(tmp_path):
         )
         return json.loads(done.stdout)
 
-    first, second = run("I want tea"), run("Now I want cake")
+    first, second = run("I want tea"), run("More tea")
     assert first == {
         "said": ["['tea'], 3 contents"],
-        "state": {"ordered": ["tea"], "user:favourite": "tea", "app:sold": 1},
+        "state": {"ordered": ["tea"], "known": 0, "user:favourite": "tea", "app:sold": 1},
         "events": 4,
+        "versions": [0],
     }
     assert second == {
-        "said": ["['tea', 'cake'], 7 contents"],
-        "state": {"ordered": ["tea", "cake"], "user:favourite": "cake", "app:sold": 2},
+        "said": ["['tea', 'tea'], 7 contents"],
+        "state": {"ordered": ["tea", "tea"], "known": 2, "user:favourite": "tea", "app:sold": 2},
         "events": 8,
+        "versions": [0, 1],
     }
 
 
@@ -42,7 +44,7 @@ def test_a_conversation_goes_on_on_every_database(store, data_store):
     asyncio.run(ask(data_store, "I want milk", "another"))
     last = json.loads(asyncio.run(ask(store.agent("ann", "other"), "I want cake")))
     assert last["said"] == ["['tea', 'cake'], 7 contents"]
-    assert last["state"] == {"ordered": ["tea", "cake"], "user:favourite": "cake", "app:sold": 3}
+    assert last["state"] == {"ordered": ["tea", "cake"], "known": 0, "user:favourite": "cake", "app:sold": 3}
     entry = data_store.log("adk/shop/ann/counter").last()[0]
     assert entry.agent == "other"
     assert entry.value["event"]["content"]["parts"] == [{"text": "['tea', 'cake'], 7 contents"}]
