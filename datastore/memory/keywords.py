@@ -42,6 +42,11 @@ _JOINED = re.compile(rf"(?:(?![{_NO_SPACES}])\w)+(?:[-.'’/@:+](?:(?![{_NO_SPAC
 _PART = re.compile(r"[^\W_]+")
 
 
+def folded(text: str) -> str:
+    """Return a text as words of it are compared: case and forms that look the same do not matter."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
 def words_of(text: str) -> list[str]:
     """Return the words of a text, in order, as they are compared.
 
@@ -51,8 +56,7 @@ def words_of(text: str) -> list[str]:
     and ideographs, which have no spaces, are taken two at a time.
     """
     found = list[str]()
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    for joined in _JOINED.findall(folded):
+    for joined in _JOINED.findall(folded(text)):
         if "\u3040" <= joined[0] <= "\ufaff" and re.match(f"[{_NO_SPACES}]", joined):
             found += [joined[place : place + 2] for place in range(max(len(joined) - 1, 1))]
             continue

@@ -12,7 +12,7 @@ from datastore import examining
 from datastore.cli.app import app
 from datastore.cli.conforming import scratch_of
 from datastore.cli.running import redacted
-from datastore.memory import reembedding
+from datastore.memory import sweeping
 from datastore_sqlite.client import Connection
 from tests.servers import couchdb
 
@@ -159,7 +159,7 @@ def test_it_says_what_vectors_there_are(store, monkeypatch):
     lines = run("doctor", "sqlite:///a.db", "--records").stdout.splitlines()
     assert "ok       2 namespaces with vectors of no name with 2 dimensions" in lines
     assert "ok       0 vectors without a record can be removed" in lines, "its record might come yet"
-    monkeypatch.setattr(reembedding, "GRACE", -3_600.0)
+    monkeypatch.setattr(sweeping, "GRACE", -3_600.0)
     monkeypatch.setattr(examining, "BYTES", 1_000)
     found = {
         one["text"]: one

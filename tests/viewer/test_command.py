@@ -19,9 +19,10 @@ from tests.patience import PATIENCE
 
 
 @contextmanager
-def viewing(url, *options):
+def viewing(url, *options, folder=None):
     command = [sys.executable, "-u", "-m", "datastore", "view", url, "--no-browser", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True, cwd=folder) as process:
         try:
             said = process.stdout.readline()
             assert "the address works once" in said, said + process.stderr.read()
@@ -76,6 +77,19 @@ def test_it_shows_a_store_until_it_is_told_to_end(url):
 def test_read_only_needs_no_permission_to_write(url, tmp_path):
     with viewing(url, "--read-only") as (_, address), browser().open(address, timeout=PATIENCE) as page:
         assert "read-only" in page.read().decode()
+
+
+def test_it_searches_by_meaning_with_the_embedder_that_is_named(url, tmp_path):
+    text = "import datastore\n\nembedder = datastore.Embedder(lambda texts: [[1.0, 2.0] for _ in texts], 2, 'm')\n"
+    (tmp_path / "models_of_a_test.py").write_text(text)
+    with datastore.connect(url) as store:
+        store.agent("ann", "planner", "jobs").memory.add("a text", key="near", vector=[1.0, 2.0])
+    with viewing(url, "--embedder", "models_of_a_test:embedder", folder=tmp_path) as (_, address):
+        person = browser()
+        person.open(address, timeout=PATIENCE).close()
+        base = address.partition("/login")[0]
+        with person.open(f"{base}/search?user=ann&by=meaning&q=anything", timeout=PATIENCE) as page:
+            assert "key=near" in page.read().decode()
 
 
 def test_a_store_that_is_not_there_is_not_made(tmp_path):

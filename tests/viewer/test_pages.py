@@ -172,6 +172,14 @@ def test_records_are_sorted_by_columns_and_by_provenance(store, person, jobs):
     assert keys(person.follow(seen, "Next page"))[0] == "job-050"
 
 
+@pytest.mark.parametrize("text", ["{", '{"price": {"$lx": 1}}', '{"price": -1}'])
+def test_fields_are_offered_also_where_a_query_finds_nothing(store, person, jobs, text):
+    with counted(store) as counts:
+        seen = person.see("/records", user="ann", namespace="jobs", filter=text)
+    assert [one["data-text"] for one in seen.attributes("code") if "data-text" in one] == ["price", "title", "done"]
+    assert counts.documents <= len(JOBS) + 11
+
+
 def test_a_query_is_answered_and_explained(store, person, jobs):
     asked = {"user": "ann", "namespace": "jobs", "filter": json.dumps({"price": {"$lt": 10}, "done": True})}
     seen = person.see("/records", **asked)
@@ -227,17 +235,29 @@ def test_looking_is_no_access(tmp_path):
 
     with datastore.connect("memory://", tracking="immediate") as store:
         ann = store.agent("ann", "planner", "jobs")
-        ann.set("x", {"n": 1})
+        ann.set("x", {"n": 1}, vector=[1.0, 2.0])
+        ann.set("y", {"n": 2}, vector=[1.0, 2.0])
         person = visitor(store)
         for path in (
             "/",
             "/user?user=ann",
             "/records?user=ann&namespace=jobs",
             "/record?user=ann&namespace=jobs&key=x",
+            "/edit?user=ann&namespace=jobs&key=x",
+            "/value?user=ann&namespace=jobs&key=x",
+            "/export?user=ann&namespace=jobs",
+            "/search?user=ann&q=n",
+            "/search?user=ann&filter=%7B%22n%22:1%7D",
+            "/pictures?user=ann",
+            "/pictures?user=ann&namespace=jobs",
+            "/near?user=ann&namespace=jobs&key=x",
+            "/sizes?user=ann",
+            "/doctor?records=1",
         ):
             assert person.see(path).status == 200
         person.see("/records", user="ann", namespace="jobs", filter='{"n": 1}', explain="1")
-        assert ann.get_record("x").access_count == 0
+        store.flush()
+        assert [ann.get_record(key).access_count for key in ("x", "y")] == [0, 0]
 
 
 VALUES = {

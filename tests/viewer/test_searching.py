@@ -60,6 +60,7 @@ def test_words_are_found_in_keys_values_and_metadata(store, person):
     assert found(person.see("/search?user=ann", q="été", prefix="jobs")) == []
     seen = person.see("/search?user=ann", q="lovelace")
     assert seen.rows[1][2] == "Ada Lovelace"
+    assert person.see("/search?user=ann", q="invoice").rows[1][2].startswith('{"to": '), "its key is shown anyway"
     seen = person.see("/search?user=ann", q="?!")
     assert (seen.status, "at least one word" in seen.text) == (400, True)
 

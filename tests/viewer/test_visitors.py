@@ -23,7 +23,16 @@ def store():
         yield store
 
 
-PAGES = ["/", "/user?user=ann", "/records?user=ann&namespace=jobs", "/record?user=ann&namespace=jobs&key=secret-key"]
+PAGES = [
+    "/",
+    "/user?user=ann",
+    "/records?user=ann&namespace=jobs",
+    "/record?user=ann&namespace=jobs&key=secret-key",
+    "/search?user=ann&q=secret",
+    "/pictures?user=ann",
+    "/near?user=ann&namespace=jobs&key=secret-key",
+    "/doctor?records=1",
+]
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/value?user=ann&namespace=jobs&key=secret-key"])

@@ -43,8 +43,8 @@ class Growth(NamedTuple):
     records: str
     size: str
     unread: str
-    first: datetime
-    last: datetime
+    first: str
+    last: str
     points: str
     """Of a line, in a picture of 100 by 20."""
 
@@ -98,8 +98,8 @@ class Sample:
                 f"{len(some):,}",
                 bytes_of(self.sizes[name]),
                 f"{self.unread[name]:,}",
-                min(some),
-                max(some),
+                f"{min(some):%Y-%m-%d}",
+                f"{max(some):%Y-%m-%d}",
                 _line(sorted(some), min(times), max(times)),
             )
             for name, some in self.created.items()

@@ -21,6 +21,7 @@ from datastore.viewer.visits import Page, Visit
 _RECORDS = 50
 _COLUMNS = 8  # of fields that are shown
 _OFFERED = 24  # fields that are offered
+_LOOKED_AT = 10  # records whose fields are offered where a query finds none
 
 OPERATORS = sorted({*LOGIC, *_ON_FIELDS})
 """Of the language of filters."""
@@ -41,7 +42,8 @@ def records(visit: Visit) -> Page:
     """Show records of a namespace, some at a time.
 
     Requests: in the order of keys those of `AgentDataStore.iter_records` with a limit of 52; of a query those of
-    `find_records` with a limit of 50, and of `explain` where that is asked for.
+    `find_records` with a limit of 50, and of `explain` where that is asked for; where it finds nothing, those of
+    `iter_records` with a limit of 10.
     """
     user, namespace = visit.needed("user"), visit.needed("namespace")
     data_store = visit.agent(user, namespace)
@@ -66,19 +68,22 @@ def records(visit: Visit) -> Page:
     except QueryError as error:
         place = _place(error)
         problems[place] = problem_of(error.message, visit.one(place), place)
+    # Names are offered also where a query finds nothing, or is wrong: that is where they are needed.
+    is_query = bool(kept["filter"] or kept["meta"] or kept["order"] not in ("", "-key"))
+    known = shown.items or (list(data_store.iter_records(limit=_LOOKED_AT)) if is_query else [])
     about = {
         "user": user,
         "namespace": namespace,
         "kept": kept,
         "columns": columns,
-        "offered": _fields(shown.items, columns),
+        "offered": _fields(known, columns),
         "words": {"filter": OPERATORS, "meta": [*META_FIELDS, *OPERATORS]},
         "orders": _orders(columns, kept["order"]),
         "shown": shown,
         "cells": [[field_of(one.value, column) for column in columns] for one in shown.items],
         "cursor": cursor,
         "is_first": not visit.maybe("cursor"),
-        "is_query": bool(kept["filter"] or kept["meta"] or kept["order"] not in ("", "-key")),
+        "is_query": is_query,
         "explained": explained,
         "problems": problems,
     }

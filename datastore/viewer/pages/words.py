@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from datastore.agent import AgentDataStore
 from datastore.errors import InvalidValueError
-from datastore.memory.keywords import words_of
+from datastore.memory.keywords import folded, words_of
 from datastore.record import Record
 from datastore.values import encode
 
@@ -74,7 +74,7 @@ def look(data_store: AgentDataStore, question: str, prefix: str, start: Place | 
             looked_at, left = looked_at + 1, left - sum(map(len, texts))
             excerpt = excerpt_of(texts, wanted)
             if excerpt is not None:
-                found.append(Hit(record, excerpt))
+                found.append(Hit(record, excerpt or None))
     return Looked(found, looked_at, Place(names[-1], None) if len(names) > NAMESPACES else None)
 
 
@@ -94,14 +94,22 @@ def texts_of(value: Any) -> Iterator[str]:
 
 
 def excerpt_of(texts: list[str], wanted: frozenset[str]) -> str | None:
-    """Return some text around the first word that begins with a wanted one; ``None`` if one of them is missing."""
-    missing, excerpt = set(wanted), None
-    for text in texts:
+    """Return some text around the first word that begins with a wanted one; ``None`` if one of them is missing.
+
+    Args:
+        texts: The key, and the texts of value and metadata. Of the key there is no excerpt, since it is shown anyway.
+        wanted: The beginnings of the words.
+    """
+    whole = folded("\n".join(texts))  # a word is part of it: most records are left out by this, which is quick
+    if not all(want in whole for want in wanted):
+        return None
+    missing, excerpt = set(wanted), ""
+    for place, text in enumerate(texts):
         there = {want for word in words_of(text) for want in missing if word.startswith(want)}
         missing -= there
-        if there and excerpt is None:
-            folded = text.casefold()
-            at = max(min((place for want in there if (place := folded.find(want)) >= 0), default=0) - _AROUND, 0)
+        if there and place and not excerpt:
+            lower = text.casefold()
+            at = max(min((found for want in there if (found := lower.find(want)) >= 0), default=0) - _AROUND, 0)
             excerpt = ("…" if at else "") + text[at : at + 2 * _AROUND]
         if not missing:
             return excerpt
