@@ -1,6 +1,7 @@
 """Memory by meaning against others that search by meaning, in one run: each with the same vectors and the same filter.
 
-    python benchmarks/similar_peers.py [--records 1000 10000] [--rounds 7] [--seconds 0.5] [--processor-time]
+    python benchmarks/similar_peers.py [--records 1000 10000] [--peers NAME ...] [--rounds 7] [--seconds 0.5]
+        [--processor-time]
 
 LangGraph's `InMemoryStore` and `SqliteStore` have an index, whose embedder looks vectors up. chromadb is persistent,
 and searches by HNSW: approximately. sqlite-vec is one table of vectors, which it compares one by one, and one of
@@ -202,10 +203,10 @@ def measure(number: int, folder: Path, options: argparse.Namespace) -> None:
     }
     nearest = {part: {f"k{place:07}" for place in places[:NEAREST]} for part, places in exact.items()}
     contestants, columns = dict[str, Callable[[], int]](), dict[str, list[str]]()
-    for name, make in PEERS.items():
+    for name in options.peers:
         began = time.perf_counter()
         try:
-            peer = make(folder, vectors)
+            peer = PEERS[name](folder, vectors)
         except (ImportError, AttributeError, sqlite3.Error) as error:
             measuring.console.print(f"{name} is left out: {error}", highlight=False)
             continue
@@ -237,6 +238,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, nargs="+", default=[1_000, 10_000])
+    parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS), metavar="NAME")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.5, help="the length of a turn")
     measuring.add_clock(parser)

@@ -129,6 +129,8 @@ class Memory(Bound, OfOneProcess):
     ) -> bool:
         """Change a record, without losing anybody's change. Only a text that is another one is embedded again.
 
+        Of a text in parts only those are that have changed.
+
         Args:
             key: The key.
             text: The new text; ``None`` to leave it as it is. With a ``vector`` anything JSON.

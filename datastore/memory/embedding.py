@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from types import MappingProxyType
 from typing import Any, TypeAlias, cast
 
 from datastore.adapters.batching import batches
@@ -19,6 +20,8 @@ from datastore.memory.vectors import MOST_DIMENSIONS, Made, check_fits, packed
 Vectors: TypeAlias = Sequence[Any]
 """As many as there were texts, in their order; an array of numpy's with a row for each is one."""
 Function: TypeAlias = Callable[[list[str]], Vectors] | Callable[[list[str]], Awaitable[Vectors]]
+
+NOTHING: Mapping[str, bytes] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +89,16 @@ class Embedder:
         return called
 
 
-def embedding_parts(embedder: Embedder, texts: Sequence[str], splits: Sequence[Splitter | None]) -> Steps:
+def embedding_parts(
+    embedder: Embedder, texts: Sequence[str], splits: Sequence[Splitter | None], known: Mapping[str, bytes] = NOTHING
+) -> Steps:
     """Return the steps that make the vectors of texts; their result: a `Made` for each, in order.
 
     Args:
         embedder: The host's.
         texts: The texts.
         splits: How each is split; ``None`` as the embedder says.
+        known: The vectors of parts that this embedder has made before, by their texts.
 
     Raises:
         EmbedderError: As `embedding`; also if the splitter fails.
@@ -109,7 +115,8 @@ def embedding_parts(embedder: Embedder, texts: Sequence[str], splits: Sequence[S
         for text, spans in zip(texts, parts, strict=True)
         for start, end in spans or [(0, len(text))]
     ]  # fmt: skip
-    vectors = iter((yield from embedding(embedder, pieces)))
+    made = iter((yield from embedding(embedder, [piece for piece in pieces if piece not in known])))
+    vectors = iter([known[piece] if piece in known else next(made) for piece in pieces])
     return [
         Made(b"".join(islice(vectors, len(spans) or 1)), spans, split)
         for spans, split in zip(parts, splits, strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple, cast
 
@@ -15,7 +15,7 @@ from datastore.deadlines import within
 from datastore.errors import DataStoreError, InvalidValueError, kind_of
 from datastore.ids import encode_key, new_key
 from datastore.memory.changes import Model, fits, is_indexed
-from datastore.memory.embedding import embedding_parts, needed
+from datastore.memory.embedding import NOTHING, embedding_parts, needed
 from datastore.memory.spaces import spaces_of
 from datastore.memory.splitting import Splitter, check_split
 from datastore.memory.vectors import AREA, Made, Stored, id_at, packed, put, readable_in
@@ -165,7 +165,8 @@ def editing(scope: Scope, key: str, text: Any, metadata: Any, vector: Any, split
             elif text is not None or (is_a(value, str) and (old is not None or splitter is not None)):
                 check_model(scope, embedder, [None])
                 how = splitter or (None if old is None else old.split)
-                (made,) = yield from embedding_parts(needed(embedder), [value], [how])
+                known = _parts_of(old, document.value, model)
+                (made,) = yield from embedding_parts(needed(embedder), [value], [how], known)
                 becomes, made_of = made, value
         put = scope.put(key, value, scope.moment(), changes, name="text")
         outcome = _replaced(scope, put._replace(if_revision=document.revision, keep_expiry=True), becomes, model)
@@ -298,6 +299,14 @@ def _old(scope: Scope, document: Document) -> Stored | None:
     area = scope.area(AREA)
     found = scope.core.read_one(id_at(area, document.revision), Fields.VALUE)
     return None if found is None else next(iter(readable_in(area, [found])), None)
+
+
+def _parts_of(old: Stored | None, text: Any, model: str | None) -> Mapping[str, bytes]:
+    """Return the vectors of the parts of a text that a model has made, by their texts."""
+    if old is None or not old.parts or old.model != model or type(text) is not str:
+        return NOTHING
+    size = 4 * old.dimensions
+    return {text[start:end]: old.vector[place * size :][:size] for place, (start, end) in enumerate(old.parts)}
 
 
 def _replaced(scope: Scope, put: Put, vector: Made | None, model: str | None) -> Outcome:

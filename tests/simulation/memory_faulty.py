@@ -39,7 +39,7 @@ def _as_found(search: Search, ranked: Sequence[Any]) -> list[Any]:
     return [one or there.get(prefix + encode_key(row.key)) for one, row in zip(found, ranked, strict=True)]
 
 
-def _always(changes: Changes, known: Any, found: Any) -> bool:
+def _always(changes: Changes, known: Any, watched: Any, found: Any) -> bool:
     return True
 
 

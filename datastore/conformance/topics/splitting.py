@@ -192,6 +192,11 @@ class Splitting(Topic):
         given.clear()
         memory.edit("story", metadata={"a": 1})
         assert given == []
+        bird = "Then came a small bird. It sang of spring."
+        memory.edit("story", f"{CATS}\n\n{bird}\n\n{DOGS}")
+        assert given == [bird], "parts that stay are not embedded again"
+        assert [part_of(one) for one in memory.search("dog bark", 1)] == [DOGS]
+        memory.edit("story", STORY)
         fails.append(True)
         for change in (lambda: memory.edit("story", DOGS + STORY), lambda: memory.add(STORY, key="other")):
             given.clear()
