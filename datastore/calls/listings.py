@@ -345,7 +345,7 @@ def keys_in(documents: Sequence[Document], start: int) -> list[str]:
     """Return the keys of documents of one namespace, whose ids have them from ``start`` on."""
     ids = documents.ids if isinstance(documents, BareDocuments) else [document.id for document in documents]
     try:
-        return decode_keys([id[start:] for id in ids])
+        return decode_keys(ids, start)
     except ValueError:  # the closer look finds out which of them
         return [key for key, _ in _sound(documents, _with_key)]
 
@@ -353,7 +353,7 @@ def keys_in(documents: Sequence[Document], start: int) -> list[str]:
 def with_keys(documents: Sequence[Document], start: int) -> Iterable[tuple[str, Document]]:
     """Return the documents of one namespace, whose ids have the keys from ``start`` on, each with its key."""
     try:
-        return zip(decode_keys([document.id[start:] for document in documents]), documents, strict=True)
+        return zip(decode_keys([document.id for document in documents], start), documents, strict=True)
     except ValueError:
         return _sound(documents, _with_key)
 

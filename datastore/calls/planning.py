@@ -6,7 +6,8 @@ import heapq
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
+from functools import partial
+from itertools import islice, repeat
 from typing import Any
 
 from datastore.allowances import Gathered
@@ -135,12 +136,10 @@ class PlannedQuery:
         """Return the documents whose ids are those of records, and their keys."""
         check()
         prefix = self._scope.prefix
-        start = len(prefix)
         ids = documents.ids if type(documents) is BareDocuments else [one.id for one in documents]
         try:
-            keys = decode_keys([id[start:] for id in ids if id.startswith(prefix)])
-            if len(keys) == len(ids):
-                return documents, keys
+            if all(map(str.startswith, ids, repeat(prefix))):
+                return documents, decode_keys(ids, len(prefix))
         except ValueError:
             pass  # the closer look finds out which one it is
         found, keys = list[Document](), list[str]()
@@ -348,7 +347,7 @@ def _plan(scope: Scope, range: IdRange, query: Query) -> Plan | None:
             return None
     if "find" not in backend.capabilities.abilities:
         return None
-    return scope.core.call("planning a find", lambda: backend.plan(range, asked))
+    return scope.core.call("planning a find", partial(backend.plan, range, asked))
 
 
 def _known_ids(scope: Scope, query: Query) -> Plan | None:

@@ -125,8 +125,10 @@ class QueryCalls(Bound):
         range = key_range(scope.prefix, prefix, start, end)
         planned = planning.PlannedQuery(scope, query, needed, range, window.sort)
         found, keys = planned.choose_with_keys(window)
-        values = [one.value for one in found] if shape is None else [shape(one.value) for one in found]
-        by_key = dict(zip(keys, values, strict=True))
+        if shape is None:
+            by_key = {key: one.value for key, one in zip(keys, found, strict=True)}
+        else:
+            by_key = {key: shape(one.value) for key, one in zip(keys, found, strict=True)}
         if fit is not None:
             by_key = {key: fit(key, value) for key, value in by_key.items()}
         scope.tracker.note_all(found, scope.agent)
