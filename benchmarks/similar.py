@@ -4,10 +4,11 @@
 
 Vectors have 384 dimensions. *numpy* is the limit: a matrix of float32 in memory, whose lengths are known, its product
 with the query, and the ten nearest. No database is asked, nothing is stored, and keys are numbers. *numpy and sqlite3*
-does by hand what a search has to do beside that: it asks a table whether any process has changed something, and reads
-the ten records and decodes them. With the filter, which 1 % of the records match, it finds these by an index first.
-*Add and search* is one record added, one search, which must find it, and its removal. Opening is the first search of a
-new store, which reads all vectors.
+does by hand what a search has to do beside that, in one statement: it asks a table whether any process has changed
+something, and reads the ten records, which it decodes. That is the floor of what this can take. With the filter, which
+1 % of the records match, it finds these by an index first. *Add and search* is one record added, one search, which must
+find it, and its removal. Opening is the first search of a new store, which reads all vectors. *Other records* are read
+and written in another namespace of that store, and of one that has the same records without vectors.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import os
 import resource
 import sqlite3
 import time
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,6 @@ class ByHand:
     def search(self, query: Any, part: int | None = None) -> list[Any]:
         """Return the nearest records, of a part if it is given."""
         execute = self._connection.execute
-        assert execute("SELECT max(number) FROM changes").fetchone() == (None,)
         if part is None:
             scores = (self._vectors @ query) * self._inverse
             nearest = np.argpartition(-scores, NEAREST)[:NEAREST]
@@ -70,7 +70,9 @@ class ByHand:
             scores = (self._vectors[places] @ query) * self._inverse[places]
             nearest = places[np.argsort(-scores)[:NEAREST]]
         keys = [self._keys[place] for place in nearest.tolist()]
-        found = dict(execute(f"SELECT key, json FROM records WHERE key IN ({','.join('?' * len(keys))})", keys))
+        statement = f"SELECT key, json FROM records WHERE key IN ({','.join('?' * len(keys))})"
+        found = dict(execute(f"SELECT 'changes', max(number) FROM changes UNION ALL {statement}", keys))
+        assert found["changes"] is None
         return [json.loads(found[key]) for key in keys]
 
 
@@ -87,6 +89,33 @@ def fill(url: str, vectors: Any) -> float:
             memory.add_many(items, vectors=vectors[start : start + TOGETHER])
         store.ensure_index(["part"])
     return time.perf_counter() - began
+
+
+def others(memory: datastore.Memory, stores: list[datastore.DataStore], options: argparse.Namespace) -> list[str]:
+    """Return how many times as long other records take beside vectors, with all of these in memory."""
+    beside, alone = (store.agent("user", "agent", "other") for store in stores)
+    keys = [f"k{number:04}" for number in range(1_000)]
+    for agent in (beside, alone):
+        agent.set_many({key: {"text": "some text"} for key in keys})
+    next_key = cycle(keys).__next__
+    memory.search([1.0] * DIMENSIONS, 1)
+
+    def calls(agent: datastore.AgentDataStore) -> dict[str, measuring.Turn]:
+        return {
+            "read": lambda: len(agent.get(next_key(), {})),
+            "written": lambda: len(agent.set(next_key(), {"text": "some text"})[:1]),
+        }
+
+    rates = measuring.take_turns(
+        {f"{what} {where}": call for where, agent in (("alone", alone), ("beside", beside))
+         for what, call in calls(agent).items()},
+        rounds=options.rounds, seconds=options.seconds, clock=options.clock, label="other records",
+    )  # fmt: skip
+    return [
+        f"{what} in {rates.ratio(f'{what} alone', f'{what} beside'):.2f} "
+        f"({' to '.join(f'{one:.2f}' for one in rates.spread(f'{what} alone', f'{what} beside'))})"
+        for what in ("read", "written")
+    ]
 
 
 def measure(number: int, folder: Path, options: argparse.Namespace) -> None:
@@ -132,6 +161,11 @@ def measure(number: int, folder: Path, options: argparse.Namespace) -> None:
             },
             rounds=options.rounds, seconds=options.seconds, clock=options.clock, label=f"{number:,} records",
         )  # fmt: skip
+        with datastore.connect(f"sqlite:///{folder}/{number}-plain.db", max_seconds=600) as plain:
+            plain.agent("user", "agent").set_many(
+                {f"k{one:07}": {"text": f"text {one}", "part": one % 100} for one in range(number)}
+            )
+            slowed = others(memory, [store, plain], options)
     result = measuring.table(f"memory: {number:,} records", "", "ms", "times numpy", "quartiles", "target", "")
     for call in (NUMPY, BOTH, "search", f"{BOTH}, with a filter", "search with a filter", "add and search"):
         ratio, (low, high) = rates.ratio(NUMPY, call), rates.spread(NUMPY, call)
@@ -144,7 +178,8 @@ def measure(number: int, folder: Path, options: argparse.Namespace) -> None:
     measuring.console.print(
         f"stored in {seconds:.1f} s; first search after opening {opening:.2f} s"
         + (f" (target {OPENING_TARGET} {measuring.verdict(opening <= OPENING_TARGET)})" if number == 100_000 else "")
-        + f", memory grown by {grown / 1024:.0f} MB; load {os.getloadavg()[0]:.1f}",
+        + f", memory grown by {grown / 1024:.0f} MB; other records, times as long as without vectors: "
+        + f"{', '.join(slowed)}; load {os.getloadavg()[0]:.1f}",
         highlight=False,
     )
 

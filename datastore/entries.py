@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Self, cast
 
 from datastore.backend import Document
 from datastore.documents import damaged
-from datastore.ids import decode_key, encode_name
-from datastore.times import parse_time
+from datastore.ids import decode_key, decode_keys, encode_name
+from datastore.times import parse_time, parse_times
 
 MOST = 10**16 - 1
 """More entries than any log has."""
@@ -69,6 +70,8 @@ class Stored(NamedTuple):
     """How many of them, from the first on, are no longer there."""
     first: int
     """Of a mark: the entry that was the first one after it was made; else 0."""
+    at: datetime
+    """When they were appended."""
 
     @classmethod
     def of(cls, document: Document, prefix: str) -> Self:
@@ -91,10 +94,30 @@ class Stored(NamedTuple):
                 and 0 <= trimmed <= size
                 and ("count" not in metadata or _is_list_of(document.value, size - trimmed))
             ):
-                return cls(document, key[:-_DIGITS], int(digits), size, trimmed, first)
+                at = parse_time(document.created_at)
+                return cls(document, key[:-_DIGITS], int(digits), size, trimmed, first, at)
         except (ValueError, TypeError, IndexError):
             pass
         raise damaged(document.id, "it is not part of a log")
+
+    @classmethod
+    def all_of(cls, documents: Sequence[Document], prefix: str) -> Iterable[Self]:
+        """Return an iterable over what `of` returns for each document, in less time than one by one."""
+        start = len(prefix)
+        try:
+            keys = decode_keys([document.id[start:] for document in documents])
+            times = parse_times({document.created_at for document in documents})
+        except (ValueError, TypeError):  # the closer look finds out which of them
+            return (cls.of(document, prefix) for document in documents)
+        digits = "".join([key[-_DIGITS:] for key in keys])
+        if not (digits.isdecimal() and digits.isascii() and {key[-_DIGITS - 1 : -_DIGITS] for key in keys} <= {":"}):
+            return (cls.of(document, prefix) for document in documents)
+        return (
+            cls.of(document, prefix)
+            if document.metadata
+            else cls(document, key[:-_DIGITS], int(key[-_DIGITS:]), 1, 0, 0, times[document.created_at])
+            for document, key in zip(documents, keys, strict=True)
+        )
 
     @property
     def fences(self) -> str:
@@ -122,9 +145,13 @@ class Stored(NamedTuple):
 
     def entries(self, span: Span) -> list[Entry]:
         """Return those of its entries that are meant."""
-        at, agent = parse_time(self.document.created_at), self.document.created_by_agent
-        numbered = enumerate(self.values, self.number + self.trimmed)
-        return [Entry(number, value, agent, at) for number, value in numbered if span.low <= number < span.high]
+        document, number = self.document, self.number
+        if not document.metadata:  # as nearly all are
+            meant = span.low <= number < span.high
+            return [Entry(number, document.value, document.created_by_agent, self.at)] if meant else []
+        numbered = enumerate(self.values, number + self.trimmed)
+        agent, at = document.created_by_agent, self.at
+        return [Entry(place, value, agent, at) for place, value in numbered if span.low <= place < span.high]
 
 
 def _is_list_of(value: object, length: int) -> bool:

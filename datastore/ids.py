@@ -368,7 +368,7 @@ def namespace_range(
     """
     user = user_prefix(encoded_user)
     beginning = check_name("" if prefix is None else prefix, parameter)
-    low, high = _beginning_with(user + (encode_name(beginning, parameter) if beginning else ""))
+    low, high = beginning_with(user + (encode_name(beginning, parameter) if beginning else ""))
     if start is not None:
         low = max(low, namespace_prefix(encoded_user, encode_name(start, "start")))
     if end is not None:
@@ -391,7 +391,7 @@ def system_prefix(encoded_user: str, kind: str) -> str:
 
 def system_range(encoded_user: str) -> IdRange:
     """Return the range of all system records of a user."""
-    return _beginning_with(user_prefix(encoded_user + SYSTEM))
+    return beginning_with(user_prefix(encoded_user + SYSTEM))
 
 
 def area_prefix(namespace: str, area: str) -> str:
@@ -407,7 +407,7 @@ def area_prefix(namespace: str, area: str) -> str:
 
 def area_range(encoded_user: str, area: str) -> IdRange:
     """Return the range of one of the `AREAS`, in all namespaces of a user."""
-    return _beginning_with(f"{user_prefix(encoded_user + SYSTEM)}{area}{_AREA}")
+    return beginning_with(f"{user_prefix(encoded_user + SYSTEM)}{area}{_AREA}")
 
 
 def area_ranges(range: IdRange) -> list[IdRange]:
@@ -415,7 +415,7 @@ def area_ranges(range: IdRange) -> list[IdRange]:
     user, _, start = range.start.partition(":")
     _, colon, end = range.end.partition(":")
     prefixes = [f"{user}{SYSTEM}:{area}{_AREA}" for area in AREAS]
-    return [IdRange(prefix + start, prefix + end if colon else _beginning_with(prefix).end) for prefix in prefixes]
+    return [IdRange(prefix + start, prefix + end if colon else beginning_with(prefix).end) for prefix in prefixes]
 
 
 def home_of(id: str) -> str | None:
@@ -512,7 +512,7 @@ def _bound(key: str, parameter: str) -> bytes:
     return utf8
 
 
-def _beginning_with(text: str) -> IdRange:
+def beginning_with(text: str) -> IdRange:
     """Return the range of all texts that begin with ``text``: up to its successor by code point."""
     last = ord(text[-1]) + 1
     if last == ord("/"):
@@ -520,7 +520,7 @@ def _beginning_with(text: str) -> IdRange:
     if 0xD800 <= last <= 0xDFFF:
         last = 0xE000  # surrogates are not characters
     if last > 0x10FFFF:
-        return IdRange(text, _beginning_with(text[:-1]).end)
+        return IdRange(text, beginning_with(text[:-1]).end)
     return IdRange(text, text[:-1] + chr(last))
 
 

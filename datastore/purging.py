@@ -12,7 +12,7 @@ from datastore.core import Core
 from datastore.documents import skip
 from datastore.errors import DamagedRecordError, UnsupportedError
 from datastore.ids import EVERYTHING, namespace_range, system_range
-from datastore.memory.reembedding import sweep as sweep_vectors
+from datastore.memory.sweeping import sweep as sweep_vectors
 from datastore.reminders import Swept, due, follow
 from datastore.scope import Scope
 

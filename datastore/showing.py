@@ -1,4 +1,4 @@
-"""How records look in a REPL and in Jupyter: always short, and fully escaped in HTML."""
+"""How records look in a REPL and in Jupyter: always short, and fully escaped in HTML; and how counts are said."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from typing import Any
 _LONGEST = 200  # characters of a value
 _KEYS = 5  # keys of a page that are shown in one line
 _ROWS = 50  # records of a page that are shown in a table
+
+
+def number(count: int, singular: str, plural: str = "") -> str:
+    """Return a count with its noun, such as ``1 record`` or ``2 records``."""
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
 class _Short(Repr):

@@ -29,6 +29,7 @@ from datastore.ids import (
     EVERYTHING,
     IdRange,
     after_user,
+    beginning_with,
     check_agent,
     decode_name,
     encode_name,
@@ -255,25 +256,29 @@ class DataStore:
 
         return Tokens(self._core)
 
-    def users(self, *, after: str | None = None, limit: int | None = None) -> Iterator[str]:
+    def users(self, *, prefix: str | None = None, after: str | None = None, limit: int | None = None) -> Iterator[str]:
         """Yield the ids of the users that have records, perhaps only expired ones. For the host alone.
 
         The order is the database's own, and always the same. A user who comes or goes meanwhile may be missing.
 
         Args:
+            prefix: Only the users whose ids begin with it.
             after: Only the users that follow this one, who need not have records any more.
             limit: The most users; ``None`` for all of them. With ``after`` a long list is read page by page.
 
         Raises:
-            InvalidNameError: If ``after`` is not a valid name.
+            InvalidNameError: If ``prefix`` or ``after`` is not a valid name.
             QueryError: If ``limit`` is below 1.
 
         Requests: 1 or 2 more than users are taken; with ``isolation="database"`` those of `tenants`, and 1 for each
-        user. DynamoDB 1 for each, or fewer; Redis 2 per 1,000.
+        user. DynamoDB 1 for each, or fewer; Redis 2 per 1,000. These three order users in another way, and look at
+        all of them for those with a ``prefix``.
         """
         encoded = None if after is None else encode_name(check_name(after, "after"), "after")
+        beginning = check_name("" if prefix is None else prefix, "prefix")
+        beginning = encode_name(beginning, "prefix") if beginning else ""
         number = None if limit is None else most(limit)
-        return islice(map(decode_name, _users(self._core, encoded, number)), number)
+        return islice(map(decode_name, _users(self._core, beginning, encoded, number)), number)
 
     def records(self) -> Iterator[Record]:
         """Yield the records of all users, for reports. For the host alone. No access is counted.
@@ -547,14 +552,16 @@ def scopes_of_tenants(store: DataStore) -> Iterator[Scope] | None:
     return (Scope(core, user_id, None, "default") for user_id in core.call("listing tenants", tenants.tenants))
 
 
-def _users(core: Core, after: str | None, limit: int | None) -> Iterator[str]:
+def _users(core: Core, prefix: str, after: str | None, limit: int | None) -> Iterator[str]:
     """Yield the encoded ids of the users that have documents: of at least ``limit``, if there are as many."""
-    at_once = _USERS if limit is None else min(limit, _USERS)
-    range = EVERYTHING if after is None else EVERYTHING._replace(start=after_user(after))
+    at_once = _USERS if limit is None or prefix else min(limit, _USERS)
+    range = beginning_with(prefix) if prefix else EVERYTHING
+    if after is not None:
+        range = range._replace(start=max(range.start, after_user(after)))
     while core.backend.capabilities.supports("users"):
         backend = core.backend
         users = core.call("listing users", partial(backend.users, at_once, after))
-        yield from users
+        yield from (user for user in users if user.startswith(prefix))
         if len(users) < at_once:
             return
         after = users[-1]

@@ -21,7 +21,8 @@ pytest.register_assert_rewrite(
 pytest_plugins = ["pytester", "tests.chance"]
 
 
-BRIDGES = Path(__file__).parent / "bridges"
+BRIDGES = sorted(Path(__file__).parent.glob("bridges*"))
+"""The tests of the bridges: a folder for each environment that their frameworks fit into together."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,18 +36,22 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out the bridges where nobody names them: their frameworks are in an environment of their own."""
-    return True if collection_path == BRIDGES and not _names_bridges(config) else None
+    return True if collection_path in BRIDGES and not _names(config, collection_path) else None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say of a run of all tests that the bridges are not among them."""
-    if config.args_source is not pytest.Config.ArgsSource.ARGS and not _names_bridges(config):
-        terminalreporter.write_line("tests/bridges are not part of this run: `tox -e bridges` runs them")
+    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+        left_out = [folder.name for folder in BRIDGES if not _names(config, folder)]
+        if left_out:
+            folders = ", ".join(f"tests/{name}" for name in left_out)
+            environments = ",".join(name.replace("_", "-") for name in left_out)
+            terminalreporter.write_line(f"{folders} are not part of this run: `tox -e {environments}` runs them")
 
 
-def _names_bridges(config: pytest.Config) -> bool:
+def _names(config: pytest.Config, folder: Path) -> bool:
     return any(
-        BRIDGES in (path := Path(arg.partition("::")[0]).resolve()).parents or path == BRIDGES for arg in config.args
+        folder in (path := Path(arg.partition("::")[0]).resolve()).parents or path == folder for arg in config.args
     )
 
 

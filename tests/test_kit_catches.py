@@ -13,7 +13,7 @@ from datastore import Record  # noqa: F401 - imported here once, not again by ea
 from datastore.conformance import ConformanceSuite, Harness, strategies
 from datastore.conformance.suite import TOPICS, topic_name
 from tests.full import EXAMPLES_ON_SERVERS, FULL, MANY_ON_SERVERS
-from tests.third_party import broken, careless, searching, shelf, unguarded
+from tests.third_party import broken, careless, forgetful, searching, shelf, unguarded
 
 TEST_FILE = """
 from {module} import {suite}
@@ -90,6 +90,13 @@ FAULTS = [
     (broken.ChecksBeforeItWrites, "memory", "test_what_several_add_at_once_is_found"),
     (broken.LeavesOutTheLast, "memory", "test_search_is_brute_force"),
     (broken.KeepsTheRevision, "memory", "test_a_record_counts_as_it_is_now"),
+    (broken.KeepsTheRevision, "splitting", "test_an_edit_replaces_all_parts_at_once"),
+    (broken.LeavesOutTheLast, "splitting", "test_search_is_brute_force_over_parts"),
+    (broken.KeepsTheRevision, "keywords", "test_a_record_is_found_by_the_words_that_it_has_now"),
+    (broken.LeavesOutTheLast, "keywords", "test_the_order_is_the_one_of_the_definitions"),
+    (broken.KeepsTheRevision, "vector_vault", "test_what_is_published_runs_as_written"),
+    (broken.LeavesOutTheLast, "vector_vault", "test_vectors_are_made_of_what_has_none"),
+    (broken.ChecksBeforeItWrites, "vector_vault", "test_a_number_is_given_once"),
     (broken.IgnoresLeases, "leases", "test_the_database_refuses_lower_numbers"),
     (broken.IgnoresLeases, "leases", "test_a_late_holder_changes_nothing"),
     (broken.ForgetsLeases, "leases", "test_a_plain_write_keeps_what_a_record_remembers"),
@@ -183,6 +190,9 @@ def test_a_fault_is_found(run_kit, backend: type, topic: str, test: str) -> None
             ("quotas", unguarded.QUOTAS),
             ("tokens", unguarded.TOKENS),
             ("blobs", careless.BLOBS),
+            ("keywords", forgetful.KEYWORDS),
+            ("splitting", forgetful.SPLITTING),
+            ("vector_vault", forgetful.VECTOR_VAULTS),
         )
         for fault, test in faults
     ],

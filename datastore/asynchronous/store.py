@@ -99,8 +99,10 @@ class AsyncDataStore(Hidden):
     def tokens(self) -> AsyncTokens:
         return AsyncTokens(self)
 
-    def users(self, *, after: str | None = None, limit: int | None = None) -> AsyncIterator[str]:
-        return Records(self, partial(self.sync.users, after=after, limit=limit))
+    def users(
+        self, *, prefix: str | None = None, after: str | None = None, limit: int | None = None
+    ) -> AsyncIterator[str]:
+        return Records(self, partial(self.sync.users, prefix=prefix, after=after, limit=limit))
 
     def records(self) -> AsyncIterator[Record]:
         return Records(self, self.sync.records)

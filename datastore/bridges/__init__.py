@@ -8,6 +8,9 @@ module needs the extra of its framework:
 |---|---|---|
 | `datastore.bridges.anthropic_memory` | the memory tool of Anthropic's SDK | ``anthropic`` |
 | `datastore.bridges.claude_sessions` | the sessions of the Claude Agent SDK | ``claude-agent`` |
+| `datastore.bridges.google_adk_artifacts` | the artifacts of Google's ADK | ``google-adk`` |
+| `datastore.bridges.google_adk_memory` | the memory of Google's ADK | ``google-adk`` |
+| `datastore.bridges.google_adk_sessions` | the sessions of Google's ADK | ``google-adk`` |
 | `datastore.bridges.key_value` | py-key-value, the storage of FastMCP | ``key-value`` |
 | `datastore.bridges.langchain_stores` | LangChain's stores of values and bytes | ``langchain`` |
 | `datastore.bridges.langgraph_checkpoints` | LangGraph's checkpointer | ``langgraph`` |

@@ -88,6 +88,16 @@ def span_of(value: float | timedelta, parameter: str) -> timedelta:
     return span
 
 
+def check_keep(keep: int | None) -> None:
+    """Check how many of something may stay.
+
+    Raises:
+        InvalidValueError: If it is neither ``None`` nor an int above 0.
+    """
+    if keep is not None and (type(keep) is not int or keep < 1):
+        raise InvalidValueError("keep must be an int above 0, or None")
+
+
 def ago(span: timedelta) -> datetime:
     """Return the moment before which something is older than a span."""
     return datetime.now(UTC) - span

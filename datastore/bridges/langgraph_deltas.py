@@ -11,7 +11,8 @@ from typing import Any
 from datastore import DamagedRecordError, Page, Record
 from datastore.bridges.extras import needs
 from datastore.bridges.langgraph_format import Place, known, place_of
-from datastore.bridges.langgraph_reading import asking_writes, loading_value, loading_writes, renewing, value_keys
+from datastore.bridges.langgraph_parts import Values
+from datastore.bridges.langgraph_reading import asking_writes, loading_writes, renewing
 from datastore.bridges.langgraph_thread import Context, finding
 from datastore.bridges.steps import Steps, ask
 
@@ -45,15 +46,15 @@ def delta_history(
     path, seeds = yield from ancestors(place, target, channels)
     since = {channel: seeds.get(channel, path[-1] if path else None) for channel in channels}
     written: dict[str, list[Record]] = {}
-    values: dict[str, Record] = {}
+    values, parts, there = Values(context), {}, {}
     if path:
         ids = [known(record)["checkpoint"]["id"] for record in path]
-        keys = [value_keys(known(at))[channel] for channel, at in seeds.items()]
-        values, page = yield [ask("get_records", keys), asking_writes(place, ids)]
+        parts = {channel: values.need(known(at), [channel])[channel] for channel, at in seeds.items()}
+        there, page = yield [ask("get_records", values.keys), asking_writes(place, ids)]
         for record in page.records:
             if known(record)["checkpoint"] in ids:
                 written.setdefault(known(record)["checkpoint"], []).append(record)
-        yield from renewing(context, [*path, *values.values(), *(one for some in written.values() for one in some)])
+        yield from renewing(context, [*path, *there.values(), *(one for some in written.values() for one in some)])
     history: dict[str, DeltaChannelHistory] = {channel: {"writes": []} for channel in channels}
     going = set()
     for record in reversed(path):
@@ -62,8 +63,7 @@ def delta_history(
             if write[1] in going:
                 history[write[1]]["writes"].append(write)
     for channel, at in seeds.items():
-        key = value_keys(known(at))[channel]
-        history[channel]["seed"] = yield from loading_value(context, values.get(key), key)
+        history[channel]["seed"] = yield from values.value(known(at), channel, parts[channel], there)
     return history
 
 

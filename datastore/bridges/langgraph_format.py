@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import re
-import zlib
-from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from datastore import DamagedRecordError, InvalidNameTypeError, Record, UnsupportedError
-from datastore.bridges.extras import needs
-
-with needs("LangGraph", "langgraph"):
-    from langchain_core.messages import BaseMessage
-    from langgraph.checkpoint.serde.base import SerializerProtocol
-    from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 FORMAT = 1
+CHECKPOINT = 2
+"""The format of checkpoints. Those of format 1 hold no values, and name the channels that have one without parts."""
 IN_A_RECORD = 700_000
 """The most characters of a value that stand in a record, which may take 1,000,000 bytes; a larger value is a blob."""
-_READABLE = 4_096
-"""Up to how many serialised bytes a plain value is kept as JSON, for people: to check what is plain takes its time."""
-_SQUEEZED = 256
-"""From how many bytes on compression is tried."""
-_SHOWN = 200
 _LONG = re.compile(r"~[0-9a-f]{32}\Z")
 
 
@@ -45,8 +32,7 @@ def part(text: str, most: int = 100) -> str:
     return f"{encoded[: most - 33].decode('utf-8', 'ignore')}~{sha256(encoded).hexdigest()[:32]}"
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """A thread and a checkpoint namespace, with the keys of what is kept for them."""
 
     thread: str
@@ -136,71 +122,50 @@ def known(record: Record) -> dict[str, Any]:
     number = value.get("format") if isinstance(value, dict) else None
     if type(number) is not int:
         raise DamagedRecordError(f"the record {record.id} is no part of a checkpoint")
-    if number != FORMAT:
+    if number not in (FORMAT, CHECKPOINT):
         raise UnsupportedError(
-            f"the record {record.id} has format {number} of checkpoints, and this version reads {FORMAT}: "
+            f"the record {record.id} has format {number} of checkpoints, and this version reads 1 and 2: "
             "upgrade agent-datastore where it is read"
         )
     return dict(value)
 
 
-def packed(serde: SerializerProtocol, value: Any) -> dict[str, Any]:
-    """Return what is kept of a value: JSON where it is small and plain, else what the serializer makes of it.
+class Part(NamedTuple):
+    """A value of a channel, as checkpoints name it."""
 
-    What another serializer makes, an encrypting one before all, is kept as it is, and nothing of it is shown.
-    """
-    kind, data = serde.dumps_typed(value)
-    ours = isinstance(serde, JsonPlusSerializer)
-    if ours and len(data) <= _READABLE and _is_plain(value):
-        return {"json": value}
-    kept: dict[str, Any] = {"type": kind}
-    if len(data) >= _SQUEEZED and len(squeezed := zlib.compress(data, 1)) < len(data) * 0.9:
-        kept["zlib"], data = True, squeezed
-    kept["base64"] = b64encode(data).decode()
-    if ours and (text := _shown(value)):
-        kept["shows"] = text
-    return kept
+    version: Any
+    id: str | None
+    """Given when the value was stored, and never again: what was once read under it holds. ``None`` in format 1."""
+    over: Part | None = None
+    """The earlier value that it is kept as a difference from; that one is kept whole."""
+
+    def told(self) -> Any:
+        """Return what a checkpoint says of it, beside the version of the channel."""
+        return self.id if self.over is None else {"id": self.id, "over": {"version": self.over[0], "id": self.over[1]}}
 
 
-def unpacked(serde: SerializerProtocol, kept: Mapping[str, Any]) -> Any:
-    """Return the value of which `packed` has made what is kept."""
-    if "json" in kept:
-        return kept["json"]
-    data = b64decode(kept["base64"])
-    return serde.loads_typed((kept["type"], zlib.decompress(data) if kept.get("zlib") else data))
+def stored_part(kept: Mapping[str, Any], channel: str) -> Part:
+    """Return the value that a checkpoint has of a channel, among those that are ``stored``."""
+    version, stored = kept["checkpoint"]["channel_versions"][channel], kept["stored"]
+    if isinstance(stored, list):
+        return Part(version, None)
+    told = stored[channel]
+    if not isinstance(told, dict):  # None if the checkpoint before was of format 1
+        return Part(version, told)
+    return Part(version, told["id"], Part(told["over"]["version"], told["over"]["id"]))
 
 
-def _is_plain(value: Any, depth: int = 0) -> bool:
-    """Whether a value is JSON that comes back as it is, type for type."""
-    kind = type(value)
-    if kind is str:
-        return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
-    if kind is float:
-        return math.isfinite(value)
-    if kind is list:
-        return depth < 50 and all(_is_plain(one, depth + 1) for one in value)
-    if kind is dict:
-        return depth < 50 and all(type(k) is str and _is_plain(k) and _is_plain(v, depth + 1) for k, v in value.items())
-    return value is None or kind is bool or (kind is int and abs(value) < 1 << 64)
+def place_in(kept: Mapping[str, Any]) -> Place:
+    """Return where a checkpoint is."""
+    return Place(kept["thread"], kept["ns"])
 
 
-def _shown(value: Any) -> str | None:
-    """Return the last message of a value, for people who look at the record."""
-    message = value[-1] if isinstance(value, list) and value else value
-    if not isinstance(message, BaseMessage):
-        return None
-    text = f"{message.type}: {message.text}".encode("utf-8", "ignore").decode()
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-
-
-def split_plain(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the members that are JSON, which can be read and searched, and the others."""
-    plain = {key: value for key, value in values.items() if _is_plain(key) and _is_plain(value)}
-    return plain, {key: value for key, value in values.items() if key not in plain}
-
-
-def without_tuples(value: Any) -> Any:
-    """Return metadata as JSON has it: lists in place of tuples."""
-    if isinstance(value, Mapping):
-        return {key: without_tuples(member) for key, member in value.items()}
-    return [without_tuples(member) for member in value] if isinstance(value, list | tuple) else value
+def value_keys(kept: Mapping[str, Any]) -> set[str]:
+    """Return the keys of the records in which the values of a checkpoint are, or will be if another one needs them."""
+    place, keys = place_in(kept), set()
+    for channel in kept["stored"]:
+        part: Part | None = stored_part(kept, channel)
+        while part is not None:
+            keys.add(place.value(channel, part.version))
+            part = part.over
+    return keys

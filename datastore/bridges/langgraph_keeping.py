@@ -10,9 +10,20 @@ from typing import Any
 
 from datastore import Blob, InvalidValueError, Item, KeyExistsError, Page, Record
 from datastore.bridges.langgraph_deltas import ancestors
-from datastore.bridges.langgraph_format import KINDS, Place, blob_name, blob_prefix, known, part, run_prefix
-from datastore.bridges.langgraph_reading import value_keys
-from datastore.bridges.langgraph_thread import Context, finding, run_of
+from datastore.bridges.langgraph_format import (
+    FORMAT,
+    KINDS,
+    Place,
+    blob_name,
+    blob_prefix,
+    known,
+    part,
+    run_prefix,
+    stored_part,
+    value_keys,
+)
+from datastore.bridges.langgraph_thread import Context, finding, run_entry, run_of
+from datastore.bridges.langgraph_writing import adding
 from datastore.bridges.steps import Steps, ask
 
 _PAGE = 200
@@ -37,17 +48,17 @@ def deleting_runs(context: Context, run_ids: Sequence[str]) -> Steps[None]:
     """Remove the checkpoints of runs with their pending writes, and the values that only they have."""
     for run_id in run_ids:
         entries: list[Record] = yield from _all(run_prefix(str(run_id)))
-        places: dict[Place, None] = {}
+        by_place: dict[Place, list[Record]] = {}
         for entry in entries:
             at = known(entry)
             place = Place(at["thread"], at["ns"])
             record: Record | None = yield from finding(context, place, at["id"])
             if record is not None:
-                yield ask("delete", record.key)
-                places[place] = None
-        for place in places:
-            left = yield from _all(place.checkpoints)
-            yield from _sweeping(place, left)
+                by_place.setdefault(place, []).append(record)
+        for place, removed in by_place.items():
+            keys = {record.key for record in removed}
+            left = [record for record in (yield from _all(place.checkpoints)) if record.key not in keys]
+            yield from _removing(context, place, removed, left)
         yield from _deleting_keys([entry.key for entry in entries])
 
 
@@ -79,17 +90,18 @@ def _pruning(context: Context, place: Place, records: list[Record]) -> Steps[Non
     oldest = path[-1] if path else newest
     cut = {**known(oldest), "pruned": True}  # whoever walks back ends here, and misses nothing
     yield ask("set", oldest.key, cut, ttl=context.ttl, if_revision=oldest.revision)
-    yield from _deleting_keys([record.key for record in removed])
+    yield from _removing(context, place, removed, [record for record in records if record.key in kept])
     yield from _deleting_keys([key for record in removed for key in _run_keys(record)])
-    yield from _sweeping(place, [record for record in records if record.key in kept])
 
 
-def _sweeping(place: Place, kept: Iterable[Record]) -> Steps[None]:
-    """Remove what checkpoints that are gone have left: numbers, pending writes, and values that no other one has."""
+def _removing(context: Context, place: Place, removed: Iterable[Record], kept: Iterable[Record]) -> Steps[None]:
+    """Remove checkpoints, and what only they have: numbers, pending writes, and values."""
     documents = [known(record) for record in kept]
     ids = [one["checkpoint"]["id"] for one in documents]
     numbers, writes = {place.number(one) for one in ids}, tuple(place.writes(one) for one in ids)
-    values = {key for one in documents for key in value_keys(one).values()}
+    values = {key for one in documents for key in value_keys(one)}
+    yield from _rescuing(context, place, removed, values)
+    yield from _deleting_keys([record.key for record in removed])
     gone = []
     for prefix, stays in (
         (place.numbers, lambda key: key in numbers),
@@ -104,6 +116,21 @@ def _sweeping(place: Place, kept: Iterable[Record]) -> Steps[None]:
         if name in there:
             yield ask("blobs.delete", name, grace=0)
     yield from _deleting_keys(gone)
+
+
+def _rescuing(context: Context, place: Place, removed: Iterable[Record], needed: set[str]) -> Steps[None]:
+    """Put into records what others need of values that are in checkpoints which are removed.
+
+    Nearly always it is there: it was put with the next checkpoint.
+    """
+    items = []
+    for record in removed:
+        kept = known(record)
+        for channel, value in kept.get("values", {}).items():
+            key = place.value(channel, stored_part(kept, channel).version)
+            if key in needed:
+                items.append(Item(key, {"format": FORMAT, **value}, ttl=context.ttl))
+    yield from adding(items)
 
 
 def copying(context: Context, source: str, target: str) -> Steps[None]:
@@ -143,12 +170,8 @@ def _copied(context: Context, record: Record, key: str, target: str) -> Steps[li
     items = [Item(key, kept, ttl=context.ttl)]
     if record.key.startswith("checkpoint/"):
         kept["thread"] = target
-        items += [Item(run, _run_entry(kept), ttl=context.ttl) for run in _run_keys_of(kept)]
+        items += [Item(run, run_entry(kept), ttl=context.ttl) for run in _run_keys_of(kept)]
     return items
-
-
-def _run_entry(kept: dict[str, Any]) -> dict[str, Any]:
-    return {"format": kept["format"], "thread": kept["thread"], "ns": kept["ns"], "id": kept["checkpoint"]["id"]}
 
 
 def _run_keys(record: Record) -> list[str]:

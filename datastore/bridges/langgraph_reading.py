@@ -7,10 +7,12 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from datastore import BatchError, DamagedRecordError, InvalidValueError, Item, Page, Record
+from datastore import BatchError, InvalidValueError, Item, Page, Record
 from datastore.bridges.extras import needs
-from datastore.bridges.langgraph_format import Place, known, part, place_of, unpacked
-from datastore.bridges.langgraph_thread import HEAD, Context, configured, finding, number_of
+from datastore.bridges.langgraph_format import Part, Place, known, part, place_in, place_of
+from datastore.bridges.langgraph_parts import Values, loading
+from datastore.bridges.langgraph_thread import HEAD, Context, configured, finding, noting
+from datastore.bridges.langgraph_values import unpacked
 from datastore.bridges.steps import Asked, Steps, ask
 
 with needs("LangGraph", "langgraph"):
@@ -22,7 +24,8 @@ _PAGE = 50
 def getting(context: Context, config: Mapping[str, Any]) -> Steps[CheckpointTuple | None]:
     """Return a checkpoint, the newest one if none is named.
 
-    Requests: 3; 4 if one is named that this process has not seen. Large values take those of blobs.
+    Requests: 2, and 1 for values that this process has neither read nor put, if there are any; 1 more if one is named
+    that it has not seen. Large values take those of blobs.
     """
     place = place_of(config)
     named = config["configurable"].get("checkpoint_id")
@@ -35,7 +38,7 @@ def getting(context: Context, config: Mapping[str, Any]) -> Steps[CheckpointTupl
             context.empty[place] = True
         else:
             context.empty.pop(place)
-            context.numbers[place, known(record)["checkpoint"]["id"]] = number_of(record)
+            noting(context, record)
     if record is None:
         return None
     (found,) = yield from _loading(context, [record])
@@ -110,34 +113,39 @@ class Listing:
         )
 
 
-def _place(kept: Mapping[str, Any]) -> Place:
-    return Place(kept["thread"], kept["ns"])
-
-
 def _loading(context: Context, records: Sequence[Record]) -> Steps[list[CheckpointTuple]]:
-    """Read the values and the pending writes of checkpoints: 2 requests for those of one place."""
+    """Read the values and the pending writes of checkpoints.
+
+    Requests: 1 for each place, and 1 for values that are neither remembered nor in the checkpoints themselves.
+    """
     documents = [known(record) for record in records]
     by_place: dict[Place, list[str]] = {}
+    values = Values(context)
+    parts: list[Mapping[str, Part]] = []
     for one in documents:
-        by_place.setdefault(_place(one), []).append(one["checkpoint"]["id"])
-    keys_of = [value_keys(one) for one in documents]
-    keys = [key for some in keys_of for key in some.values()]
-    answers: list[Any] = yield [
-        ask("get_records", keys),
-        *(asking_writes(place, ids) for place, ids in by_place.items()),
-    ]
-    values: dict[str, Record] = answers[0]
-    yield from renewing(context, values.values())
+        by_place.setdefault(place_in(one), []).append(one["checkpoint"]["id"])
+        parts.append(values.need(one))
+    asked = [asking_writes(place, ids) for place, ids in by_place.items()]
+    there: dict[str, Record] = {}
+    if values.keys:
+        there, *pages = yield [ask("get_records", values.keys), *asked]
+        yield from renewing(context, there.values())
+    else:
+        pages = yield asked
     pending: dict[tuple[Place, str], list[Record]] = {}
-    for place, page in zip(by_place, answers[1:], strict=True):
+    for place, page in zip(by_place, pages, strict=True):
         for record in page.records:
             pending.setdefault((place, known(record)["checkpoint"]), []).append(record)
     found = []
-    for one, its_keys in zip(documents, keys_of, strict=True):
-        place, checkpoint_id = _place(one), one["checkpoint"]["id"]
+    for one, its_parts in zip(documents, parts, strict=True):
+        place, checkpoint_id = place_in(one), one["checkpoint"]["id"]
         loaded = {}
-        for channel, key in its_keys.items():
-            loaded[channel] = yield from loading_value(context, values.get(key), key)
+        for channel, named in its_parts.items():
+            remembered = values.known.get(named.id)
+            if remembered is not None:
+                loaded[channel] = context.serde.loads_typed(remembered)
+            else:
+                loaded[channel] = yield from values.value(one, channel, named, there)
         writes = yield from loading_writes(context, pending.get((place, checkpoint_id), []))
         others = unpacked(context.serde, one["others"]) if "others" in one else {"checkpoint": {}, "metadata": {}}
         checkpoint: Any = {**one["checkpoint"], **others["checkpoint"], "channel_values": loaded}
@@ -145,25 +153,6 @@ def _loading(context: Context, records: Sequence[Record]) -> Steps[list[Checkpoi
         parent = configured(place, one["parent"]) if one["parent"] else None
         found.append(CheckpointTuple(configured(place, checkpoint_id), checkpoint, metadata, parent, writes))
     return found
-
-
-def value_keys(kept: Mapping[str, Any]) -> dict[str, str]:
-    """Return the keys of the values of a checkpoint, by channel."""
-    versions, place = kept["checkpoint"]["channel_versions"], _place(kept)
-    return {channel: place.value(channel, versions[channel]) for channel in kept["stored"]}
-
-
-def loading_value(context: Context, record: Record | None, key: str) -> Steps[Any]:
-    """Return what a record holds, or the blob that it names."""
-    if record is None:
-        raise DamagedRecordError(f"a checkpoint names the record {key!r}, and there is none")
-    kept = known(record)
-    if "blob" in kept:
-        data: bytes | None = yield ask("blobs.get", kept["blob"])
-        if data is None:
-            raise DamagedRecordError(f"the record {key!r} names a blob, and there is none")
-        kept = {**kept, "base64": data}
-    return unpacked(context.serde, kept)
 
 
 def asking_writes(place: Place, ids: Sequence[str]) -> Asked:
@@ -180,7 +169,7 @@ def loading_writes(context: Context, records: Iterable[Record]) -> Steps[list[tu
     kept.sort(key=lambda one: writes_sort_key(one[0]["path"], one[0]["task"], one[0]["index"]))
     writes = []
     for one, record in kept:
-        value = yield from loading_value(context, record, record.key)
+        value = yield from loading(context, record)
         writes.append((one["task"], one["channel"], value))
     return writes
 

@@ -13,7 +13,7 @@ from datastore import AgentDataStore, AsyncAgentDataStore, EmbedderError, Match,
 from datastore import Item as Stored
 from datastore.bridges.extras import needs
 from datastore.bridges.given import awaited
-from datastore.bridges.langgraph_names import Names, as_query, matches
+from datastore.bridges.langgraph_names import Names, as_plain_query, as_query, holds_list, matches
 from datastore.bridges.steps import Asked, Steps, arun, ask, ask_in, run
 
 with needs("LangGraph", "langgraph"):
@@ -146,14 +146,22 @@ class _Batch:
         yield _touching(kept_on)
 
     def _searching(self, op: SearchOp, vector: list[float] | None) -> Steps[list[SearchItem]]:
-        """Requests: those of `find_in`; with a query 1 or more for the namespaces, and those of `search` for each."""
+        """Return what is found.
+
+        Requests: those of `find_in`, twice if lists stand where scalars are asked for; with a query 1 or more for the
+            namespaces, and those of `search` for each.
+        """
         found: list[SearchItem] = []
         records: list[Record] = []
         prefix, query = self._names.encoded(op.namespace_prefix), as_query(op.filter)
         if op.limit < 1:
             return found
         if vector is None:
-            records = yield ask("find_in", prefix, query, limit=op.limit, skip=op.offset)
+            plain = as_plain_query(op.filter) if op.offset == 0 else None
+            if plain is not None:
+                records = yield ask("find_in", prefix, plain, limit=op.limit)
+            if plain is None or any(holds_list(record.value, plain) for record in records):
+                records = yield ask("find_in", prefix, query, limit=op.limit, skip=op.offset)
             records = [record for record in records if self._names.decoded(record.namespace) is not None]
             found = [SearchItem(**self._members(record)) for record in records]
         else:

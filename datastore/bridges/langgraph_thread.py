@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from threading import Lock
 from typing import Any
 
-from datastore import Record
+from datastore import Item, Record
 from datastore.bridges.extras import needs
 from datastore.bridges.given import span_of
-from datastore.bridges.langgraph_format import Place, known
+from datastore.bridges.langgraph_format import FORMAT, Part, Place, known, place_in, stored_part
 from datastore.bridges.steps import Steps, ask
 
 with needs("LangGraph", "langgraph"):
@@ -25,27 +25,55 @@ HEAD = "__datastore_head"
 passes it from what was loaded to what is put. A config without it names its checkpoint, and may begin a branch."""
 
 
-class Remembered:
-    """The last few thousand entries of a mapping, for any number of threads."""
+_PARTS_BYTES = 16_000_000
+"""How much a saver remembers of the values that it has read or put: they never change, and need not be read again."""
+_ENTRY_BYTES, _READABLE = 200, 5_000  # of what is kept as JSON
 
-    def __init__(self, most: int = 10_000) -> None:
+
+class Remembered:
+    """The last entries of a mapping, for any number of threads.
+
+    Args:
+        most: How many entries; with ``size`` how many bytes.
+        size: How many bytes an entry takes.
+    """
+
+    def __init__(self, most: int = 10_000, size: Callable[[Any], int] = lambda value: 1) -> None:
         self._most = most
+        self._size = size
+        self._held = 0
         self._entries: OrderedDict[Any, Any] = OrderedDict()
         self._lock = Lock()
 
     def __setitem__(self, key: Any, value: Any) -> None:
         with self._lock:
+            if key in self._entries:
+                self._held -= self._size(self._entries.pop(key))
             self._entries[key] = value
-            self._entries.move_to_end(key)
-            if len(self._entries) > self._most:
-                self._entries.popitem(last=False)
+            self._held += self._size(value)
+            while self._held > self._most:
+                self._held -= self._size(self._entries.popitem(last=False)[1])
 
     def get(self, key: Any) -> Any:
         return self._entries.get(key)
 
     def pop(self, key: Any) -> None:
         with self._lock:
-            self._entries.pop(key, None)
+            if key in self._entries:
+                self._held -= self._size(self._entries.pop(key))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What this process knows of a checkpoint that it has read or put, for whoever goes on from it."""
+
+    told: Mapping[str, Any]
+    """What the checkpoint says of its values."""
+    stored: Mapping[str, Part]
+    inside: frozenset[str]
+    """The channels whose values are in the checkpoint alone: the next one that has them puts them into records."""
+    owed: tuple[Item, ...] = ()
+    """What finds the checkpoint, if its writer may have been cut off before it had put that, too."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +89,41 @@ class Context:
     """The places that were seen without a checkpoint: of those who begin there, one is the first."""
     claims: Remembered
     """By place and id: the checkpoints that were put by whoever began there, who has no `HEAD` to show."""
+    seen: Remembered
+    """By place and id: the `Seen`."""
+    parts: Remembered
+    """By the id of a `Part`: what the serializer has made of it."""
+    packed: Remembered
+    """By the id of a `Part` that is in a checkpoint: what is kept of it, to be put into a record as it is."""
 
     @classmethod
     def new(cls, ttl: float | timedelta | None) -> Context:
         kept = None if ttl is None else 2 * span_of(ttl, "ttl").total_seconds()
-        return cls(JsonPlusSerializer(), kept, Remembered(), Remembered(), Remembered())
+        numbers, empty, claims = Remembered(), Remembered(), Remembered()
+        parts = Remembered(_PARTS_BYTES, lambda serialised: len(serialised[1]) + _ENTRY_BYTES)
+        packed = Remembered(_PARTS_BYTES // 4, lambda kept: len(kept.get("base64", "")) + _READABLE)
+        return cls(JsonPlusSerializer(), kept, numbers, empty, claims, Remembered(1_000), parts, packed)
 
     def with_serde(self, serde: SerializerProtocol) -> Context:
         return replace(self, serde=serde)
+
+    def entries(self, place: Place, number: int, kept: Mapping[str, Any]) -> tuple[Item, ...]:
+        """Return what finds a checkpoint by its id, and by its run."""
+        checkpoint_id, run = kept["checkpoint"]["id"], run_of(kept["metadata"])
+        found = Item(place.number(checkpoint_id), numbered(number), ttl=self.ttl)
+        if run is None:
+            return (found,)
+        return found, Item(place.run(run, checkpoint_id), run_entry(kept), ttl=self.ttl)
+
+
+def numbered(number: int) -> dict[str, int]:
+    """What is kept under the id of a checkpoint."""
+    return {"format": FORMAT, "number": number}
+
+
+def run_entry(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept under the run of a checkpoint."""
+    return {"format": FORMAT, "thread": kept["thread"], "ns": kept["ns"], "id": kept["checkpoint"]["id"]}
 
 
 def configured(place: Place, checkpoint_id: str) -> RunnableConfig:
@@ -82,7 +137,10 @@ def number_of(record: Record) -> int:
 
 
 def finding(context: Context, place: Place, checkpoint_id: str) -> Steps[Record | None]:
-    """Find a checkpoint by its id: 1 request if this process has seen it, else 2."""
+    """Find a checkpoint by its id: 1 request if this process has seen it, else 2.
+
+    What has no number may be the newest one, whose writer was cut off before its number was there.
+    """
     record: Record | None
     number = context.numbers.get((place, checkpoint_id))
     if number is not None:
@@ -91,14 +149,30 @@ def finding(context: Context, place: Place, checkpoint_id: str) -> Steps[Record 
             return record
         context.numbers.pop((place, checkpoint_id))
     entry: Record | None = yield ask("get_record", place.number(checkpoint_id))
-    if entry is None:
-        return None
-    found = known(entry)["number"]
-    record = yield ask("get_record", place.checkpoint(found))
+    if entry is not None:
+        record = yield ask("get_record", place.checkpoint(known(entry)["number"]))
+    else:
+        record = yield ask("last", place.checkpoints)
     if record is None or known(record)["checkpoint"]["id"] != checkpoint_id:
         return None  # whoever wrote the number was fenced before it wrote the checkpoint
-    context.numbers[place, checkpoint_id] = found
+    noting(context, record)
     return record
+
+
+def noting(context: Context, record: Record) -> None:
+    """Remember a checkpoint that was read: its number, and what the next one needs to know of it."""
+    kept, number = known(record), number_of(record)
+    place, told = place_in(kept), kept["stored"]
+    where = place, kept["checkpoint"]["id"]
+    seen: Seen | None = context.seen.get(where)
+    if seen is not None and seen.told == told and context.numbers.get(where) == number:
+        return
+    stored = {channel: stored_part(kept, channel) for channel in told}
+    inside = frozenset(kept.get("values", ()))
+    context.seen[where] = Seen(told, stored, inside, context.entries(place, number, kept))
+    for channel in inside:
+        context.packed[stored[channel].id] = kept["values"][channel]
+    context.numbers[where] = number
 
 
 def run_of(metadata: Mapping[str, Any]) -> str | None:

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from datastore import BatchError, ConflictError, Item, KeyExistsError, Record
 from datastore.bridges.extras import needs
-from datastore.bridges.langgraph_format import (
-    FORMAT,
-    IN_A_RECORD,
-    Place,
-    blob_name,
-    known,
-    packed,
-    place_of,
-    split_plain,
-    without_tuples,
-)
-from datastore.bridges.langgraph_thread import HEAD, Context, configured, finding, number_of, run_of
+from datastore.bridges.langgraph_format import CHECKPOINT, FORMAT, IN_A_RECORD, Place, blob_name, known, place_of
+from datastore.bridges.langgraph_settling import NewValues
+from datastore.bridges.langgraph_thread import HEAD, Context, Seen, configured, finding, number_of, numbered
+from datastore.bridges.langgraph_values import packed, split_plain, without_tuples
 from datastore.bridges.steps import Steps, ask
 
 with needs("LangGraph", "langgraph"):
@@ -46,49 +39,57 @@ def putting(
     metadata: Mapping[str, Any],
     new_versions: Mapping[str, Any],
 ) -> Steps[RunnableConfig]:
-    """Put a checkpoint: first its values and where it is found, then the checkpoint itself, whose number is its claim.
+    """Put a checkpoint, whose number is its claim, in one batch with what finds it and the values that it still needs.
 
-    Requests: 2, and those of large values, which are blobs. The first one of a branch asks 1 or 2 more.
+    Requests: 1, and those of what is too large for it. 1 more for the first checkpoint after one that this process has
+    not put, if the database tells what there was already only when asked. The first one of a branch asks 1 or 2 more.
     """
     place, checkpoint_id, configurable = place_of(config), str(checkpoint["id"]), config["configurable"]
     kept = _document(context, config, checkpoint, metadata)
     number, claimed = yield from _next_number(context, place, kept, may_branch=not configurable.get(HEAD))
-    items = yield from _values(context, place, checkpoint, new_versions)
-    items.append(Item(place.number(checkpoint_id), numbered(number), ttl=context.ttl))
-    if (run := run_of(kept["metadata"])) is not None:
-        at = {"format": FORMAT, "thread": place.thread, "ns": place.ns, "id": checkpoint_id}
-        items.append(Item(place.run(run, checkpoint_id), at, ttl=context.ttl))
-    there = yield from adding(items)
-    if place.number(checkpoint_id) in there:  # it was put before, or whoever began to put it did not come to an end
-        earlier = yield from finding(context, place, checkpoint_id)
-        if earlier is not None:
-            yield ask("set", earlier.key, kept, ttl=context.ttl)
-            return configured(place, checkpoint_id)
-        yield ask("set", place.number(checkpoint_id), numbered(number), ttl=context.ttl)
+    parent: Seen | None = context.seen.get((place, kept["parent"]))
+    values = NewValues(context, place, parent, checkpoint, new_versions)
+    kept["stored"], kept["values"] = values.told(), values.inside
+    alone = yield from _beside(context, place, values)
+    there = yield from adding(alone)
+    before = [*(parent.owed if parent is not None else ()), *values.settled]
+    entries = context.entries(place, number, kept)
+    found_by = entries[0].key
     for _ in range(_TRIES):
-        try:
-            yield ask("add", place.checkpoint(number), kept, ttl=context.ttl)
-        except KeyExistsError as error:
-            if claimed:
-                yield ask("delete_many", [item.key for item in items if item.key not in there])
-                raise ConflictError(
-                    "another worker has put a checkpoint to this thread since it was loaded: this run cannot go on. "
-                    "Load the thread again, and go on from there; to begin a branch, name the checkpoint_id"
-                ) from error
-        else:
-            context.numbers[place, checkpoint_id] = number
-            if claimed:
-                context.claims[place, checkpoint_id] = True
-            return configured(place, checkpoint_id)
-        newest = yield ask("last", place.checkpoints)
+        own = Item(place.checkpoint(number), kept, ttl=context.ttl)
+        there |= yield from adding([*before, *entries, own])  # the last one is written last, wherever there is an order
+        if own.key not in there:
+            if found_by in there:  # whoever began to put it did not come to an end, or has put it in another place
+                earlier = yield from finding(context, place, checkpoint_id)
+                if earlier is not None and earlier.key != own.key:
+                    yield ask("delete", earlier.key)
+                yield ask("set", found_by, numbered(number), ttl=context.ttl)
+            break
+        earlier = (yield from finding(context, place, checkpoint_id)) if found_by in there else None
+        if earlier is not None:  # it was put before
+            number = number_of(earlier)
+            yield ask("set", earlier.key, kept, ttl=context.ttl)
+            break
+        if claimed:
+            yield from _removing([item for item in (*alone, *entries) if item.key not in there])
+            raise ConflictError(
+                "another worker has put a checkpoint to this thread since it was loaded: this run cannot go on. "
+                "Load the thread again, and go on from there; to begin a branch, name the checkpoint_id"
+            )
+        newest: Record | None = yield ask("last", place.checkpoints)
         number = number_of(newest) + 1 if newest is not None else 1
-        yield ask("set", place.number(checkpoint_id), numbered(number), ttl=context.ttl)
-    raise ConflictError("others put checkpoints to this thread at each attempt: try again")
-
-
-def numbered(number: int) -> dict[str, int]:
-    """What is kept under the id of a checkpoint."""
-    return {"format": FORMAT, "number": number}
+        yield ask("set", found_by, numbered(number), ttl=context.ttl)
+        before, entries, there = [], (), set()
+    else:
+        raise ConflictError("others put checkpoints to this thread at each attempt: try again")
+    context.numbers[place, checkpoint_id] = number
+    context.seen[place, checkpoint_id] = Seen(kept["stored"], values.stored, frozenset(values.inside))
+    values.remember()
+    if parent is not None and parent.owed:
+        context.seen[place, kept["parent"]] = replace(parent, owed=())
+    if claimed:
+        context.claims[place, checkpoint_id] = True
+    return configured(place, checkpoint_id)
 
 
 def _document(
@@ -99,16 +100,16 @@ def _document(
     metadata = get_serializable_checkpoint_metadata(cast(RunnableConfig, config), cast(CheckpointMetadata, metadata))
     plain, others = split_plain({key: value for key, value in checkpoint.items() if key != "channel_values"})
     kept = {
-        "format": FORMAT,
+        "format": CHECKPOINT,
         "thread": place.thread,
         "ns": place.ns,
         "parent": config["configurable"].get("checkpoint_id") or None,
         "checkpoint": plain,
-        "stored": sorted(checkpoint["channel_values"].keys() & checkpoint["channel_versions"].keys()),
     }
     kept["metadata"], hidden = split_plain(without_tuples(metadata))
     if others or hidden:
-        kept["others"] = packed(context.serde, {"checkpoint": others, "metadata": hidden})
+        rest = {"checkpoint": others, "metadata": hidden}
+        kept["others"] = packed(context.serde, rest, context.serde.dumps_typed(rest))
     return kept
 
 
@@ -131,16 +132,19 @@ def _next_number(
     return (number_of(newest) + 1 if newest is not None else 1), False
 
 
-def _values(
-    context: Context, place: Place, checkpoint: Mapping[str, Any], new_versions: Mapping[str, Any]
-) -> Steps[list[Item]]:
-    """Return the records of the values that are new. Those that are too large for one are put as blobs."""
+def _beside(context: Context, place: Place, values: NewValues) -> Steps[list[Item]]:
+    """Return the records of new values that are too large to stand in the checkpoint."""
     items = []
-    for channel, version in new_versions.items():
-        if channel in checkpoint["channel_values"]:
-            kept = packed(context.serde, checkpoint["channel_values"][channel])
-            items.append((yield from _item(context, place, place.value(channel, version), kept)))
+    for channel, kept in values.beside.items():
+        items.append((yield from _item(context, place, values.key(channel), kept)))
     return items
+
+
+def _removing(items: Sequence[Item]) -> Steps[None]:
+    yield ask("delete_many", [item.key for item in items])
+    for item in items:
+        if "blob" in item.value:
+            yield ask("blobs.delete", item.value["blob"], grace=0)
 
 
 def _item(context: Context, place: Place, key: str, kept: dict[str, Any], **more: Any) -> Steps[Item]:
@@ -153,7 +157,9 @@ def _item(context: Context, place: Place, key: str, kept: dict[str, Any], **more
 
 def adding(items: Iterable[Item]) -> Steps[set[str]]:
     """Add records, and return the keys of those that there were already."""
-    batch = list(items)
+    batch = list({item.key: item for item in items}.values())
+    if not batch:
+        return set()
     try:
         yield ask("add_many", batch)
     except BatchError as error:
@@ -178,7 +184,8 @@ def putting_writes(
         index = WRITES_IDX_MAP.get(channel, position)
         key = place.write(checkpoint_id, task_id, index)
         told = {"checkpoint": checkpoint_id, "task": task_id, "path": task_path, "index": index, "channel": channel}
-        item = yield from _item(context, place, key, packed(context.serde, value), **told)
+        kept = packed(context.serde, value, context.serde.dumps_typed(value))
+        item = yield from _item(context, place, key, kept, **told)
         (last if index < 0 else once)[key] = item
     if once:
         yield from adding(once.values())

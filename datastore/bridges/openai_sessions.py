@@ -17,9 +17,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from datastore import AgentDataStore, AsyncAgentDataStore, Entry, InvalidValueError
+from datastore import AgentDataStore, AsyncAgentDataStore, Entry
 from datastore.bridges.extras import needs
-from datastore.bridges.given import ago, awaited, log_of, span_of, unknown_format
+from datastore.bridges.given import ago, awaited, check_keep, log_of, span_of, unknown_format
 
 with needs("The OpenAI Agents SDK", "openai-agents"):
     from agents.memory import SessionABC, SessionSettings
@@ -31,7 +31,7 @@ __all__ = ["DataStoreSession", "prune_sessions"]
 
 FORMAT = 1  # as `_last` matches it
 _PREFIX = "openai-"
-_FIRST_PAGE, _GROWTH = 250, 4  # entries that are read at first if all are wanted, and how many times as many then
+_FIRST_PAGE, _GROWTH = 1_000, 4  # entries that are read at first if all are wanted, and how many times as many then
 
 
 class DataStoreSession(SessionABC):
@@ -79,7 +79,7 @@ class DataStoreSession(SessionABC):
             UnsupportedError: If an entry is of a format that this version does not know.
 
         Requests: 1 page of the log with as many entries, however many there are; 1 or 2 more where items were popped.
-            Of all: 1 for 250 entries, 2 for 1,250, and so on.
+            Of all: 1 for 1,000 entries, 2 for 5,000, and so on.
         """
         if limit is None and self.session_settings is not None:
             limit = self.session_settings.limit
@@ -133,8 +133,7 @@ class DataStoreSession(SessionABC):
 
         Requests: those of `get_items` for what stays, and those of `AgentDataStore.log_trim`.
         """
-        if keep is not None and (type(keep) is not int or keep < 1):
-            raise InvalidValueError("keep must be an int above 0, or None")
+        check_keep(keep)
         found, newest = await self._last(keep)
         return await self._log.trim(before=found[-1].number if found else newest + 1)
 
@@ -158,19 +157,21 @@ class DataStoreSession(SessionABC):
                 before = entry.number
                 if oldest is not None and entry.at < oldest:
                     return found, newest
-                match entry.value:
-                    case {"format": 1, "item": _}:
-                        if not popped:
-                            found.append(entry)
-                        popped = max(popped - 1, 0)
+                value = entry.value
+                if type(value) is dict and "item" in value and value.get("format") == FORMAT:  # as nearly all are
+                    if not popped:
+                        found.append(entry)
+                    popped = max(popped - 1, 0)
+                    if len(found) == want:
+                        return found, newest
+                    continue
+                match value:
                     case {"format": 1, "pop": {"seen": seen, "rest": int(rest)}} if seen == before - 1 and rest <= seen:
                         before = rest + 1
                     case {"format": 1, "pop": _}:
                         popped += 1
                     case _:
                         raise unknown_format(f"entry {entry.number} of log {self._log.name!r}", FORMAT)
-                if len(found) == want:
-                    return found, newest
             if len(entries) < page or before is None or before <= 1:
                 return found, newest
             page *= _GROWTH

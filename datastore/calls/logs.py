@@ -243,13 +243,16 @@ def _number(value: object, parameter: str, least: int) -> int:
     return min(number, MOST)
 
 
-def _scan(log: Place, low: int, high: int, at_once: int | None, *, reverse: bool = False) -> Iterator[Stored]:
+def _scan(
+    log: Place, low: int, high: int, at_once: int | None, gathered: Gathered | None = None, *, reverse: bool = False
+) -> Iterator[Stored]:
     """Yield the records whose first number is from ``low`` up to ``high``."""
     scope = log.scope
-    prefix = scope.prefix
     range = IdRange(log.id(low), log.id(high))
-    for document in scope.core.scan(range, Fields.ALL, at_once, _raise, reverse=reverse):
-        yield Stored.of(document, prefix)
+    for documents in scope.core.pages(range, Fields.ALL, None, at_once, _raise, reverse=reverse):
+        found = documents if gathered is None else list(gathered.each(documents))
+        yield from Stored.all_of(found, scope.prefix)
+        scope.core.check_open()
 
 
 def _last_before(log: Place, number: int) -> Stored | None:
@@ -380,14 +383,12 @@ def _forward(log: Place, span: Span) -> list[Entry]:
         nonlocal low, last
         if stored.trimmed:
             entries.clear()  # what was read before is being trimmed just now
-        some = stored.entries(span)
-        gathered.add(one.value for one in some)
-        entries.extend(some)
+        entries.extend(stored.entries(span))
         low, last = max(low, stored.next, stored.first), stored
 
     while low < span.high:
         begin = low
-        for stored in _scan(log, low, span.high, span.limit):
+        for stored in _scan(log, low, span.high, span.limit, gathered):
             if stored.number != low and not stored.trimmed:
                 before = _last_before(log, stored.number)
                 if before is None or before.next != stored.number:
@@ -418,14 +419,12 @@ def _backward(log: Place, span: Span) -> list[Entry]:
     number, began = span.high, core.clock()
     is_first = True
     while True:
-        for stored in _scan(log, span.low, number, span.limit, reverse=True):
+        for stored in _scan(log, span.low, number, span.limit, gathered, reverse=True):
             if not is_first and stored.next != number:
                 break
             if is_first and span.high == MOST:
                 _learn(log, End(stored.next, began, stored.fences))
-            some = stored.entries(span)
-            gathered.add(one.value for one in some)
-            entries += reversed(some)
+            entries += reversed(stored.entries(span))
             number, is_first = stored.number, False
             if stored.trimmed or (span.limit is not None and len(entries) >= span.limit):
                 return entries[: span.limit]

@@ -5,6 +5,7 @@ Ids begin with the namespace, so the namespaces with a prefix are one range of i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from datastore.arguments import as_bool
@@ -14,9 +15,13 @@ from datastore.core import Core
 from datastore.documents import NO_KEY, damaged, name_of, skip
 from datastore.errors import UnsupportedError
 from datastore.ids import (
+    AREAS,
     EVERYTHING,
     after_namespace,
+    area_ranges,
+    decode_prefix,
     encode_key,
+    home_of,
     namespace_of,
     namespace_order,
     namespace_range,
@@ -76,7 +81,7 @@ class NamespaceCalls(Bound):
         backward = as_bool(reverse, "reverse")
         if limit is None and scope.core.backend.capabilities.supports("namespaces"):
             return _at_once(scope, range, backward)
-        return _one_by_one(scope, range, backward, None if limit is None else most(limit))
+        return _one_by_one(scope, range, _namespace, backward, None if limit is None else most(limit))
 
     @bounded
     def find_in(
@@ -152,6 +157,33 @@ class NamespaceCalls(Bound):
         return sorted(found, key=lambda one: namespace_order(one.namespace))
 
 
+def namespaces_beside(
+    scope: Scope,
+    area: str,
+    prefix: str | None = None,
+    *,
+    start: str | None = None,
+    end: str | None = None,
+    reverse: bool = False,
+    limit: int | None = None,
+) -> list[str]:
+    """Return the user's namespaces that have something in an area, with records or without, in the order of ids.
+
+    Args:
+        scope: A scope of the user.
+        area: Which of the `datastore.ids.AREAS`.
+        prefix: As `NamespaceCalls.list_namespaces`.
+        start: The same.
+        end: The same.
+        reverse: The same.
+        limit: The same.
+
+    Requests: 1 more than namespaces are returned.
+    """
+    ranges = dict(zip(AREAS, area_ranges(namespace_range(scope.encoded_user, prefix, start, end)), strict=True))
+    return _one_by_one(scope, ranges[area], _home, reverse, limit)
+
+
 def purge(core: Core, range: IdRange = EVERYTHING) -> int:
     """Remove the expired records of a range, and return how many there were.
 
@@ -174,16 +206,33 @@ def _at_once(scope: Scope, range: IdRange, reverse: bool) -> list[str]:
     return sorted(found, key=namespace_order, reverse=reverse)
 
 
-def _one_by_one(scope: Scope, range: IdRange, reverse: bool, limit: int | None) -> list[str]:
+def _namespace(id: str) -> str | None:
+    """Return the namespace of a record."""
+    name = name_of(id)
+    return None if name is None else name.namespace
+
+
+def _home(id: str) -> str | None:
+    """Return the namespace beside whose records something lies."""
+    home = home_of(id)
+    try:
+        return None if home is None else decode_prefix(home[:-1])[1]
+    except ValueError:
+        return None
+
+
+def _one_by_one(
+    scope: Scope, range: IdRange, name: Callable[[str], str | None], reverse: bool, limit: int | None
+) -> list[str]:
     """Skip from namespace to namespace: read one id of each, and go on after it."""
     found: list[str] = []
     while limit is None or len(found) < limit:
         document = next(scope.core.scan(range, Fields.KEY, at_once=1, reverse=reverse), None)
         if document is None:
             break
-        name = name_of(document.id)
-        if name is not None:
-            found.append(name.namespace)
+        namespace = name(document.id)
+        if namespace is not None:
+            found.append(namespace)
             start, end = namespace_of(document.id), after_namespace(document.id)
         else:
             skip(damaged(document.id, NO_KEY))

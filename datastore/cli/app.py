@@ -30,8 +30,9 @@ from datastore.cli import demo as demonstration
 from datastore.cli.files import find, project_name
 from datastore.cli.meter import Meter
 from datastore.cli.running import Group, fail, in_one_line, resolve
-from datastore.cli.show import number, progress_bars, say, show
+from datastore.cli.show import progress_bars, say, show
 from datastore.connecting import DEFAULT_URL, URL_VARIABLE, connect
+from datastore.showing import number
 from datastore.urls import Url
 
 app = typer.Typer(

@@ -19,7 +19,8 @@ from datastore.cli.running import (
     open_store,
     print_json,
 )
-from datastore.cli.show import number, printable
+from datastore.cli.show import printable
+from datastore.showing import number
 from datastore.typed import parse_json, parse_object
 
 

@@ -41,10 +41,11 @@ from datastore.cli.running import (
     shown,
     warn,
 )
-from datastore.cli.show import number, printable
+from datastore.cli.show import printable
 from datastore.ids import encode_name
 from datastore.moving import OnProgress, Report, copy, export_records, import_legacy, import_records, migrate
 from datastore.moving.files import BrokenFileError
+from datastore.showing import number
 
 _SHOWN = 20  # problems that are printed; --json has more
 _KINDS = {

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from datastore.cli.running import JsonOption, UrlOption, fail, in_one_line, open_store, print_json
-from datastore.cli.show import number, printable
+from datastore.cli.show import printable
+from datastore.showing import number
 
 
 def purge(url: UrlOption = None, json: JsonOption = False) -> None:

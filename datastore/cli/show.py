@@ -15,6 +15,7 @@ from rich.text import Text
 
 from datastore.cli import demo
 from datastore.cli.meter import Timing
+from datastore.showing import number
 
 
 @contextmanager
@@ -58,11 +59,6 @@ def printable(text: str) -> str:
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )
-
-
-def number(count: int, singular: str, plural: str = "") -> str:
-    """Return a count with its noun, such as ``1 record`` or ``2 records``."""
-    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
 def _agents(console: Console, report: demo.Report) -> None:

@@ -18,9 +18,10 @@ from datastore.cli.running import (
     open_store,
     print_json,
 )
-from datastore.cli.show import number, printable
+from datastore.cli.show import printable
 from datastore.errors import ConfigurationError
 from datastore.quotas import Quota
+from datastore.showing import number
 from datastore.times import format_time
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from datastore.cli.importing import imported
 from datastore.cli.running import UrlOption, fail, in_one_line, open_store, resolve
 from datastore.cli.serving import log_calls
 from datastore.cli.show import printable
@@ -37,6 +38,10 @@ def view(
     session_minutes: Annotated[
         float, typer.Option(metavar="N", min=1, help="After how long without a click a login ends.")
     ] = 60.0,
+    embedder: Annotated[
+        str | None,
+        typer.Option(metavar="MODULE:NAME", help="The datastore.Embedder of the agents, to search by meaning."),
+    ] = None,
     audit: Annotated[
         bool, typer.Option("--audit", help="Log each call as a line of JSON on standard error; never a value.")
     ] = False,
@@ -69,7 +74,8 @@ def view(
                 webbrowser.open(address)
             is_first = False
 
-        with open_store(text, write=writable, on_call=log_call if audit else None) as store:
+        made = None if embedder is None else imported(embedder, "--embedder")
+        with open_store(text, write=writable, on_call=log_call if audit else None, embedder=made) as store:
             typer.echo(printable(f"showing {store!r}; the address works once, Ctrl-C ends it"))
             viewer.serve(
                 store,

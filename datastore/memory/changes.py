@@ -152,13 +152,14 @@ class Changes:
         """Return the ids of the documents that tell whether a known change is still the last one; see `is_last`."""
         return self._id(known.number), self._id(known.number + 1)
 
-    def is_last(self, known: Change, found: Mapping[str, Document]) -> bool:
+    @staticmethod
+    def is_last(known: Change, watched: Sequence[str], found: Mapping[str, Document]) -> bool:
         """Return whether a change was the last one when the documents under the `watched` ids were read, all at once.
 
         Numbers have no gaps, and what is cut off was there for `GRACE`: so this holds for a change that was in the list
         some seconds ago, when all of it was read.
         """
-        this, next = self.watched(known)
+        this, next = watched
         return this in found and next not in found and found[this].revision == known.revision
 
     def add(self, revisions: Sequence[str], model: Callable[[Model | None], Model]) -> list[Change]:

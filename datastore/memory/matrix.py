@@ -19,6 +19,8 @@ from datastore.memory.vectors import Stored, bytes_of
 try:
     import numpy as np
     from numpy.typing import NDArray
+
+    from datastore.memory.products import multiply
 except ImportError as error:
     raise ConfigurationError(
         f"searching needs numpy, which cannot be imported ({error}): pip install 'agent-datastore[vectors]'"
@@ -35,11 +37,6 @@ _FEW = 64
 """So few rows are gathered one by one, in less time than by looking into each block."""
 _SCATTERED = 4
 """Of one row in so many and fewer, each is gathered; of more, multiplying all in a row takes less time."""
-_ALONE = 450_000
-"""A product of so many numbers is made by one thread. Of more, BLAS gives each processor a part and waits for all of
-them (OpenBLAS from 460,800 on, ``interface/gemv.c``): a hundred times as long while one of these is busy."""
-_SHARED = 8_000_000
-"""From so many numbers on the product takes longer than that wait."""
 _UNIT = float(np.finfo(np.float32).eps)
 
 
@@ -250,10 +247,7 @@ class Matrix:
             for block, numbers in enumerate(list(self._blocks)):
                 begin = _start_of(block)
                 rows = numbers[: max(count - begin, 0)]
-                step = len(rows) if rows.size >= _SHARED else max(_ALONE // self.dimensions, 1)
-                for start in range(0, len(rows), step):
-                    some = rows[start : start + step]
-                    np.dot(some, query, out=scores[begin + start : begin + start + len(some)])
+                multiply(rows, query, scores[begin : begin + len(rows)])
             scores = scores if places is None else scores[places]
         if metric == "cosine":
             scores *= self._column(self._inverse, count, places)
@@ -298,7 +292,7 @@ class Matrix:
             products = (rows * asked).sum(axis=1)
             if metric == "cosine":
                 products /= np.sqrt((rows * rows).sum(axis=1)) * np.sqrt((asked * asked).sum())
-                np.clip(products, -1.0, 1.0, out=products)
+                np.minimum(np.maximum(products, -1.0, out=products), 1.0, out=products)
             scores[start : start + _DIRECT] = products
         found = [
             Ranked(score, self._keys[place], self._revisions[place], place, self._spans.get(place))

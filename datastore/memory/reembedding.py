@@ -1,25 +1,21 @@
-"""Making the vectors of a namespace anew with another model, and removing those that do not count any more."""
+"""Making the vectors of a namespace anew with another model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from datastore.adapters.batching import batches
-from datastore.backend import Delete, Fields
+from datastore.backend import Fields
 from datastore.calls.steps import Steps
-from datastore.core import Core
-from datastore.documents import skip
 from datastore.errors import DamagedRecordError
-from datastore.ids import encode_key, home_of
-from datastore.memory.changes import GRACE, Model
+from datastore.ids import encode_key
+from datastore.memory.changes import Model
 from datastore.memory.embedding import embedding_parts, needed
 from datastore.memory.spaces import spaces_of
-from datastore.memory.vectors import AREA, Stored, all_vectors, id_at, put, readable_in, stored_in
+from datastore.memory.vectors import AREA, Stored, all_vectors, put, stored_in
 from datastore.memory.writing import discard
-from datastore.reminders import Swept
 from datastore.scope import Scope
-from datastore.times import format_time
 
 _AT_ONCE = 100
 
@@ -72,58 +68,6 @@ def _write(scope: Scope, vectors: Sequence[Stored]) -> None:
     for outcome in scope.core.write([put(area, moment, one) for one in vectors]):
         if outcome.error is not None:
             raise outcome.error.during(f"making vectors of namespace {scope.namespace!r} anew", scope.core.backend.name)
-
-
-def sweep(area: Scope) -> Swept:
-    """Remove the vectors of records that were replaced, removed, or have expired.
-
-    One that cannot be read stays, and is logged: whose it is cannot be told, and it must not keep up the others.
-
-    Args:
-        area: The scope of the area.
-
-    Requests: 1, and 1 per page of vectors; for each 100 of them 1, and those that remove.
-    """
-    core, removed = area.core, 0
-    for dead in _dead(area):
-        for outcome in core.write([Delete(id, core.now()) for id in dead]):
-            if outcome.error is not None:
-                raise outcome.error.during("removing vectors without a record", core.backend.name)
-        removed += len(dead)
-    is_used = spaces_of(core).changes(area).last() is not None
-    return Swept(removed, core.clock() + GRACE if is_used else None)
-
-
-def waiting(area: Scope) -> int:
-    """Return how many vectors `sweep` would remove. Nothing is removed."""
-    return sum(map(len, _dead(area)))
-
-
-def _dead(area: Scope) -> Iterator[list[str]]:
-    """Yield the ids of the vectors that do not count, and were not written just now: their record may come yet."""
-    core, home = area.core, home_of(area.prefix)
-    until = format_time(core.clock() - GRACE)
-    for documents in core.pages(all_vectors(area), Fields.VALUE):
-        for some in batches((one for one in documents if one.created_at <= until), _AT_ONCE):
-            vectors = readable_in(area, some)
-            owners = [f"{home}{encode_key(one.key)}" for one in vectors]
-            there = _revisions(core, list(dict.fromkeys(owners)))
-            yield [
-                id_at(area, one.revision)
-                for one, owner in zip(vectors, owners, strict=True)
-                if there.get(owner, "") not in (one.revision, None)
-            ]
-
-
-def _revisions(core: Core, ids: list[str]) -> dict[str, str | None]:
-    """Return at which revision records are; ``None`` for one that cannot be read, whose vector somebody may want."""
-    try:
-        return {id: document.revision for id, document in core.read(ids, Fields.VALUE).items()}
-    except DamagedRecordError as error:
-        if len(ids) > 1:
-            return {id: one for each in ids for id, one in _revisions(core, [each]).items()}
-        skip(error)
-        return {ids[0]: None}
 
 
 def _raise(error: DamagedRecordError) -> None:

@@ -259,8 +259,8 @@ class Search:
             keys: Those among which they are; ``None`` for all.
             most: How many may be read; if they are not enough, the result is ``None``.
         """
-        found, asked, read = list[Found](), self._asked, 0
-        until, dead = format_time(self._scope.core.clock() - GRACE), list[str]()
+        found, absent = list[Found](), list[Ranked]()
+        asked, read, began = self._asked, 0, self._scope.core.clock()
         for some in self._matrix.ranked(self._vector, asked.metric, self._number, keys):
             check()
             near = [one for one in some if asked.least is None or one.score >= asked.least]
@@ -271,14 +271,15 @@ class Search:
                 if document is not None:
                     if self._matches is None or self._matches(document):
                         found.append(Found(one.score, document, one.part))
-                elif self._matrix.written_at(one.place) <= until:  # its record was written long ago, if ever
-                    dead.append(one.revision)
+                else:
+                    absent.append(one)
             if len(found) >= self._number or len(near) < len(some):
                 break
         if self._changes is not None:  # nothing was near enough to be read
             self._documents(())
-        if dead:
-            self._space.forget(dead)
+        if absent:
+            until = format_time(began - GRACE)  # if a vector was written before, so was its record, if ever
+            self._space.forget([one.revision for one in absent if self._matrix.written_at(one.place) <= until])
         return found[: self._number]
 
     def _documents(self, ranked: Sequence[Ranked]) -> list[Document | None]:
@@ -294,7 +295,7 @@ class Search:
         )
         by_id = {document.id: document for document in documents}
         if changes is not None:
-            if not changes.is_last(self._known, by_id):
+            if not changes.is_last(self._known, watched, by_id):
                 raise StaleError
             self._changes = None  # as of when it was called, whatever comes now
         return [

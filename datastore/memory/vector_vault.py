@@ -270,7 +270,7 @@ class VectorVault(OfOneProcess):
     def edit_item(self, item_id: int | str, new_text: str) -> bool:
         """Replace the text of an item, with its vector; its metadata stays. Return whether there is such an item.
 
-        The new text is split as the one before it was.
+        The new text is split as the one before it was, or was to be.
 
         Args:
             item_id: Its number.
@@ -279,7 +279,7 @@ class VectorVault(OfOneProcess):
         Raises:
             EmbedderError: If the embedder fails; nothing was changed.
 
-        Requests: those of `Memory.edit`.
+        Requests: those of ``log_read`` and of `Memory.edit`.
         """
         return self._follow(editing_item(self._name, item_id, new_text))  # type: ignore[no-any-return]
 
@@ -409,8 +409,8 @@ def getting_vectors(vault: str) -> Asking:
             return made
 
 
-def _reading(vault: str, after: int) -> Callable[[Any], Any]:
-    return lambda store: store.use_namespace(vault).log_read(LOG, after=after, limit=_AT_ONCE)
+def _reading(vault: str, after: int, limit: int = _AT_ONCE) -> Callable[[Any], Any]:
+    return lambda store: store.use_namespace(vault).log_read(LOG, after=after, limit=limit)
 
 
 def _embedding(vault: str, keys: list[str], size: int | None) -> Callable[[Any], Any]:
@@ -478,10 +478,17 @@ def getting_items(vault: str, ids: Any) -> Asking:
 
 
 def editing_item(vault: str, item_id: Any, new_text: Any) -> Asking:
-    """Return `VectorVault.edit_item`."""
+    """Return `VectorVault.edit_item`.
+
+    How an item is split is kept with its vector. Of one that has none yet the log knows.
+    """
     _check_text(new_text, "new_text")
-    key = key_of(item_id, "item_id")
-    return (yield lambda store: store.use_namespace(vault).memory.edit(key, new_text))
+    key, size = key_of(item_id, "item_id"), None
+    if (number := _number_of(key)) is not None:
+        entries: list[Entry] = yield _reading(vault, number, 1)
+        size = next((_split_of(entry) for entry in entries if entry.number == number + 1), None)
+    splitter = None if size is None else Splitter(size)
+    return (yield lambda store: store.use_namespace(vault).memory.edit(key, new_text, split=splitter))
 
 
 def editing_meta(vault: str, item_id: Any, metadata: Any) -> Asking:
@@ -526,6 +533,11 @@ def key_of(number: Any, parameter: str = "item_id") -> str:
     return f"{whole:0{_DIGITS}}"
 
 
+def _number_of(key: str) -> int | None:
+    """Return the number of the item under a key, if it has one."""
+    return int(key) if len(key) == _DIGITS and key.isascii() and key.isdigit() else None
+
+
 def _keys(ids: Any, parameter: str) -> list[str]:
     def refusal() -> DataStoreError:
         return InvalidValueError(f"{parameter} is {kind_of(ids)}; it must be a list of numbers of items")
@@ -554,7 +566,7 @@ def _meta(meta: Any, name: Any) -> dict[str, Any] | None:
 
 
 def _item(record: Record) -> Item:
-    number = int(record.key) if len(record.key) == _DIGITS and record.key.isascii() and record.key.isdigit() else None
+    number = _number_of(record.key)
     item_id = record.key if number is None else number
     metadata = {
         "name": f"{record.namespace}-{item_id}",

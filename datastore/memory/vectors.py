@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from datastore.arguments import as_number, elements, is_a
-from datastore.backend import Document, Put
+from datastore.backend import Document, Fields, Put
 from datastore.documents import damaged, skip
 from datastore.errors import DamagedRecordError, InvalidValueError, ValueTooLargeError, kind_of
 from datastore.ids import IdRange, decode_keys, encode_key, key_range
@@ -65,10 +65,10 @@ def packed(vector: object, name: str, dimensions: int | None = None) -> bytes:
         raise InvalidValueError(f"{name} has {len(floats):,} dimensions; it must have {dimensions:,}")
     if not 0 < len(floats) <= MOST_DIMENSIONS:
         raise InvalidValueError(f"{name} has {len(floats):,} dimensions; it must have 1 to {MOST_DIMENSIONS:,}")
-    if not all(map(math.isfinite, floats)):
+    length = math.hypot(*floats)  # no sum of squares of 32 bits is infinite in 64
+    if not math.isfinite(length):
         place = next(place for place, one in enumerate(floats) if not math.isfinite(one))
         raise InvalidValueError(f"{name}[{place}] is not a finite number of 32 bits")
-    length = math.hypot(*floats)
     if length == 0:
         raise InvalidValueError(f"{name} is a zero vector; it is like nothing, so no search would find it")
     if not _SMALLEST <= length <= _LARGEST:
@@ -92,6 +92,8 @@ def _floats(vector: object, name: str) -> array[float]:
             memory = memoryview(vector)  # type: ignore[arg-type]  # what shows none raises TypeError
             if memory.ndim != 1 or memory.format.lstrip("<=@") not in ("f", "d", "e"):
                 raise TypeError
+            if memory.format == "f" and memory.contiguous:
+                return array("f", memory.tobytes())
             numbers = memory.tolist()
         except (TypeError, ValueError, BufferError, NotImplementedError):
             raise InvalidValueError(
@@ -145,6 +147,21 @@ def id_at(area: Scope, revision: str) -> str:
     return area.prefix + encode_key(key_at(revision))
 
 
+def vector_of(scope: Scope, revision: str) -> Stored | None:
+    """Return the vector that belongs to a record at a revision, in the scope of its namespace; ``None`` if it has none.
+
+    Requests: 1.
+    """
+    area = scope.area(AREA)
+    found = area.core.read([id_at(area, revision)], Fields.VALUE)
+    return next(iter(readable_in(area, list(found.values()))), None)
+
+
+def numbers_of(stored: Stored) -> memoryview[float]:
+    """Return the numbers of a vector, or of that of the first part."""
+    return memoryview(stored.vector)[: 4 * stored.dimensions].cast("f")
+
+
 def all_vectors(area: Scope) -> IdRange:
     """Return the range of the documents of all vectors."""
     return key_range(area.prefix, VECTOR)
@@ -193,7 +210,8 @@ def stored_in(area: Scope, documents: Sequence[Document]) -> list[Stored]:
         try:
             if value["format"] == FORMAT and key.startswith(VECTOR):
                 vector, owner, model = a2b_base64(value["vector"], strict_mode=True), value["key"], value["model"]
-                parts, split = _parts(value), _split(value)
+                parts = _parts(value["parts"]) if "parts" in value else ()
+                split = _split(value["split"]) if "split" in value else None
                 if type(owner) is type(model) is str and len(vector) == 4 * value["dimensions"] * (len(parts) or 1) > 0:
                     revision = key[len(VECTOR) :]
                     found.append(Stored(revision, owner, model, vector, document.created_at, parts, split))
@@ -218,9 +236,8 @@ def readable_in(area: Scope, documents: Sequence[Document]) -> list[Stored]:
         return []
 
 
-def _parts(value: Any) -> Sequence[Span]:
+def _parts(parts: Any) -> Sequence[Span]:
     """Return the parts in the value of a document, each after the beginning of the one before it."""
-    parts = value.get("parts", ())
     if any(type(place) is not int for part in parts for place in part):
         raise TypeError
     spans = [(start, end) for start, end in parts]
@@ -229,9 +246,8 @@ def _parts(value: Any) -> Sequence[Span]:
     return spans
 
 
-def _split(value: Any) -> Splitter | None:
-    split = value.get("split")
-    return None if split is None else Splitter(split["size"], split["overlap"])
+def _split(split: Any) -> Splitter:
+    return Splitter(split["size"], split["overlap"])
 
 
 def check_fits(parts: int, dimensions: int) -> None:

@@ -24,6 +24,8 @@ class Slice(NamedTuple, Generic[T]):
     """The page before ends before this name; ``None`` if there is none."""
     after: str | None
     """The next page begins after this name; ``None`` if there is none."""
+    end: str | None = None
+    """Whatever the direction: a name that is greater than those of the page, with none between; ``None`` if none is."""
 
 
 def slice_of(
@@ -53,10 +55,11 @@ def slice_of(
         if found and name(found[0]) == edge:
             del found[0]
     follows, shown = len(found) > size, found[:size]
+    end = edge if reverse != backward else name(found[size]) if follows else None
     if backward:
         shown.reverse()
     if not shown:
-        return Slice([], None if backward else edge, edge if backward else None)
+        return Slice([], None if backward else edge, edge if backward else None, end)
     first, last = name(shown[0]), name(shown[-1])
     has_before, has_after = (follows, True) if backward else (edge is not None, follows)
-    return Slice(shown, first if has_before else None, last if has_after else None)
+    return Slice(shown, first if has_before else None, last if has_after else None, end)

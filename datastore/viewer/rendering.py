@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from datastore.showing import number
 from datastore.viewer import text, values
 from datastore.viewer.visits import said
 
@@ -53,7 +54,7 @@ _environment = Environment(
 _environment.filters.update(
     visible=text.visible, plain=text.plain, moment=text.moment, preview=values.preview, size=text.bytes_of
 )
-_environment.globals.update(static=_CALLED.__getitem__, number=text.number, said=said)
+_environment.globals.update(static=_CALLED.__getitem__, number=number, said=said)
 
 _TEMPLATES = {name: _environment.get_template(name) for name in _environment.list_templates()}
 """Compiled when the application is made, so that the first visitor does not wait for it."""

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
 
+from datastore.showing import number
+
 _JOINERS = "\u200c\u200d"
 """They make one sign of several in Persian, in Indian scripts and in emoji: shown as they are between such signs."""
 
@@ -55,11 +57,6 @@ def moment(time: datetime | None, otherwise: str = "never") -> Markup:
     utc = time.astimezone(UTC)
     text = f"{utc:%Y-%m-%d %H:%M:%S} UTC"
     return Markup('<time datetime="{}" title="{}">{}</time>').format(utc.isoformat(), text, text)
-
-
-def number(count: int, singular: str, plural: str = "") -> str:
-    """Return a count with its noun, such as ``1 record`` or ``2 records``."""
-    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
 def bytes_of(size: int) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from datastore.showing import number
 from datastore.values import encode
-from datastore.viewer.text import number, visible
+from datastore.viewer.text import visible
 
 TREE, TEXT = 35_000, 25_000
 """Characters of HTML of a value as a tree and as text, about: a page has a size, whatever a value's is."""

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from datastore.agent import AgentDataStore
 from datastore.errors import InvalidValueError
+from datastore.scope import scope_of
 from datastore.store import DataStore
 
 PERSON = "person:"
@@ -64,8 +65,18 @@ class Visit:
         return list(self.asked.get(name, ()))
 
     def agent(self, user: str, namespace: str = "default") -> AgentDataStore:
-        """Bind a store for this person."""
-        return self.store.agent(user, PERSON + (self.person or "unknown"), namespace)
+        """Bind a store for this person, whose looking is no access."""
+        return AgentDataStore(scope_of(self.store.agent(user, self.name, namespace)).uncounted())
+
+    @property
+    def has_embedder(self) -> bool:
+        """Whether the host has given what makes vectors of texts."""
+        return self.store._core.embedder is not None
+
+    @property
+    def name(self) -> str:
+        """Who the person is where agents have their names."""
+        return PERSON + (self.person or "unknown")
 
     def url(self, page: str, **asked: Any) -> str:
         """Return the address of a page. What is empty is left out."""

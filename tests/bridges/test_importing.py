@@ -18,7 +18,7 @@ OF_FRAMEWORKS = [
     path for path in MODULES if re.search(r"^with needs\(", path.read_text(encoding="utf-8"), re.MULTILINE)
 ]
 FRAMEWORKS = [
-    "agents", "anthropic", "claude_agent_sdk", "key_value", "langchain_core", "langgraph",
+    "agents", "anthropic", "claude_agent_sdk", "google.adk", "key_value", "langchain_core", "langgraph",
     "pydantic_ai",
 ]  # fmt: skip
 

@@ -82,6 +82,16 @@ class TestOnEveryDatabase:
         assert ours.list_namespaces(prefix=("a",), limit=1, offset=1) == [("a", "b", "d")]
 
 
+def test_a_limit_counts_what_matches_and_no_lists_before_it(ours):
+    """Lists that hold the number are found with it, and left out; they must not take the places of others."""
+    for number, value in enumerate([[1], [1, 2], 1, 2, 1]):
+        ours.put(("a",), str(number), {"n": value})
+    for asked, keys in ((1, ["2", "4"]), ({"$gte": 1, "$lt": 2}, ["2", "4"]), ({"$gt": 0}, ["2", "3", "4"])):
+        for limit in range(1, 5):
+            assert [item.key for item in ours.search(("a",), filter={"n": asked}, limit=limit)] == keys[:limit]
+        assert [item.key for item in ours.search(("a",), filter={"n": asked}, offset=1)] == keys[1:]
+
+
 ITEMS = [
     {},
     {"n": 1},

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import datastore
-from datastore.cli import doctor
+from datastore import examining
 from datastore.cli.app import app
 from datastore.cli.conforming import scratch_of
 from datastore.cli.running import redacted
@@ -160,7 +160,7 @@ def test_it_says_what_vectors_there_are(store, monkeypatch):
     assert "ok       2 namespaces with vectors of no name with 2 dimensions" in lines
     assert "ok       0 vectors without a record can be removed" in lines, "its record might come yet"
     monkeypatch.setattr(reembedding, "GRACE", -3_600.0)
-    monkeypatch.setattr(doctor, "BYTES", 1_000)
+    monkeypatch.setattr(examining, "BYTES", 1_000)
     found = {
         one["text"]: one
         for one in json.loads(run("doctor", "sqlite:///a.db", "--records", "--json").stdout)["findings"]

@@ -353,6 +353,15 @@ def test_namespaces_and_counts_take_2_however_many_there_are(agent, requests):
     assert asked == ["GET _design"] * 2
 
 
+def test_the_sums_of_some_namespaces_take_1_and_read_no_others(agent, requests):
+    for number in range(20):
+        agent.use_namespace(f"n{number:02}").set("k", 1)
+    with requests() as asked:
+        found = agent.namespace_stats(start="n05", end="n08")
+    assert [(one.namespace, one.records) for one in found] == [("n05", 1), ("n06", 1), ("n07", 1)]
+    assert asked == ["GET _all_docs"]
+
+
 def test_the_counting_of_any_number_of_reads_takes_2_per_thousand_records(store, agent, requests):
     agent.set_many({f"k{i}": i for i in range(1_200)})
     for _ in range(3):

@@ -44,6 +44,8 @@ PAGES = [
 ]
 OF_BRIDGES = [page for page in PAGES if ROOT / "docs/bridges" in page.parents]
 """Those whose examples need frameworks, which are installed where ``tests/bridges`` run (``tox -e bridges``)."""
+OF_ADK = [page for page in OF_BRIDGES if page.stem == "google-adk"]
+"""Those of them that are run by ``tests/bridges_adk``, because their frameworks need an environment of their own."""
 
 _FENCE = re.compile(r"^(`{3,})(\w*)[ ]*(\w*)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 _MARK = re.compile(r"# (->|raises) (.*)")

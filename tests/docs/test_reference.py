@@ -229,6 +229,7 @@ def test_every_error_that_a_page_names_is_there(page):
     known = {kind.__name__ for kind in kinds_of(errors.DataStoreError)}  # those of adapters, too
     known |= {kind.__name__ for kind in kinds_of(ClientError)} | {asyncio.CancelledError.__name__}
     known |= {"ToolError"}  # of Anthropic's SDK, which only the environment of bridges has
+    known |= {"InputValidationError", "StaleSessionError"}  # of Google's ADK, which only that of its bridge has
     assert {name for name in named if name not in known and not hasattr(builtins, name)} == set()
 
 

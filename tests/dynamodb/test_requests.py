@@ -72,6 +72,7 @@ def test_a_hundred_awaited_gets_at_once_take_1(agent, records, wire):
         (lambda agent: agent.count(), ["Query"]),
         (lambda agent: agent.scan(), ["Query"]),
         (lambda agent: agent.list_namespaces(), ["Query"] * 3),
+        (lambda agent: agent.namespace_stats(start="default", end="other"), ["Query"]),
         (lambda agent: agent.clear(), ["Query"] + ["BatchWriteItem"] * math.ceil(101 / 25)),
         (lambda agent: agent.use_namespace("empty").clear(), ["Query"]),
     ],

@@ -141,6 +141,7 @@ def test_calls_on_a_few_keys_cost_what_these_do(filled, recorder):
         (lambda agent: agent.scan(limit=10), ["RunQuery"]),
         (lambda agent: list(agent.iter_records()), ["RunQuery"]),
         (lambda agent: agent.list_namespaces(), ["RunQuery"] * 5),
+        (lambda agent: agent.namespace_stats(start="default", end="n1"), ["RunQuery"]),
         (lambda agent: agent.count(), ["RunAggregationQuery", "RunQuery"]),
         (lambda agent: agent.clear(), ["RunQuery"] + ["BatchWrite"] * 3),
         (lambda agent: agent.increment("k0001"), ["BatchGetDocuments", "Commit"]),

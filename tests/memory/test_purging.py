@@ -1,12 +1,14 @@
-"""A purge of vectors goes on where one of them, or its record, cannot be read, and says so."""
+"""A purge of vectors costs what is due, and goes on where one of them, or its record, cannot be read, and says so."""
 
 import logging
 
 import pytest
 
 import datastore
-from datastore import DamagedRecordError
+from datastore import DamagedRecordError, DataStore
+from datastore.backend import Fields
 from datastore.conformance.clock import Clock
+from datastore.conformance.faults import Wrapped, backend_of
 from datastore.conformance.topics.memory import WORDS, kept
 from datastore.memory.changes import GRACE
 from datastore.memory.vectors import AREA
@@ -75,3 +77,44 @@ def test_an_edit_mends_a_vector_that_cannot_be_read(store):
     assert agent.memory.edit("a", "cat")
     assert [one.key for one in agent.memory.search("cat", 1)] == ["a"]
     assert len(kept(store)) == 2
+
+
+class Looks(Wrapped):
+    """Counts the vectors that are looked at, in small pages."""
+
+    looked = 0
+
+    def scan(self, range, fields, limit, after=None, reverse=False):
+        page = super().scan(range, fields, min(limit, 250), after, reverse)
+        if fields is Fields.VALUE:
+            self.looked += sum(":vectors" in one.id for one in page.documents)
+        return page
+
+
+@pytest.fixture
+def large(store, clock):
+    """A namespace of 8,000 vectors that were written an hour ago, and who counts what is looked at."""
+    looks = Looks(backend_of(store))
+    agent = DataStore(looks, clock=clock, tracking="off").agent("user_1", "a")
+    agent.memory.add_many({f"k{number:04}": "x" for number in range(8_000)}, vectors=[[1.0, 2.0]] * 8_000)
+    clock.advance(GRACE + 1)
+    return agent, looks
+
+
+def test_a_purge_of_little_looks_at_little_and_comes_around(large, clock):
+    agent, looks = large
+    agent.delete_many([f"k{number * 100:04}" for number in range(16)])
+    looked, removed = [], 0
+    for _ in range(60):
+        before = looks.looked
+        removed += agent.purge_expired()
+        looked.append(looks.looked - before)
+        clock.advance(24 * GRACE)  # whoever purges once a day meets all of them, too
+    assert max(looked) < 2_000
+    assert removed == 16
+
+
+def test_a_purge_of_much_removes_all_at_once(large):
+    agent, _ = large
+    agent.delete_many([f"k{number:04}" for number in range(0, 8_000, 10)])
+    assert agent.purge_expired() == 800

@@ -44,6 +44,7 @@ SINGLES = {
     "list_keys": (1, lambda agent: agent.list_keys()),
     "list_keys, backward": (1, lambda agent: agent.list_keys(reverse=True, limit=5)),
     "list_namespaces": (1, lambda agent: agent.list_namespaces()),
+    "namespace_stats of a range": (2, lambda agent: agent.namespace_stats(start="n1", end="n3")),
     "count": (1, lambda agent: agent.count()),
     "count of a prefix": (1, lambda agent: agent.count(prefix="k00")),
     "first": (2, lambda agent: agent.first()),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import itertools
 import os
 import sys
@@ -11,7 +10,7 @@ import time
 from pathlib import Path
 
 from tests.simulation.hunting import counts, hunt
-from tests.simulation.playing import BACKENDS, draw, play, shrunk
+from tests.simulation.playing import BACKENDS, collect_seldom, draw, play, shrunk
 from tests.simulation.written import FOUND, write_test
 
 
@@ -47,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.backend == "all":
         parser.error("--backend all is for --hunt")
     database = BACKENDS[options.backend]
-    gc.freeze()  # what was imported stays, and need not be looked through again and again
+    collect_seldom()
     began, undecided = time.monotonic(), 0
     numbers = itertools.count(options.seed)
     for number in numbers if options.runs is None else itertools.islice(numbers, options.runs):

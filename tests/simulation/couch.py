@@ -316,13 +316,16 @@ def _parsed(target: str) -> tuple[list[str], dict[str, Any]]:
     return [unquote(step) for step in split.path.strip("/").split("/")], parameters
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
 def _said(status: int, what: Any) -> Answer:
-    return Answer(status, json.dumps(what, separators=(",", ":"), ensure_ascii=False).encode() + b"\n")
+    return Answer(status, _encode(what).encode() + b"\n")
 
 
 def _rows(rows: list[dict[str, Any]]) -> Answer:
     """Return rows as CouchDB sends them: a line for each."""
-    lines = ",\r\n".join(json.dumps(row, separators=(",", ":"), ensure_ascii=False) for row in rows)
+    lines = ",\r\n".join(map(_encode, rows))
     return Answer(200, f'{{"total_rows":{len(rows)},"offset":0,"rows":[\r\n{lines}\r\n]}}\n'.encode())
 
 

@@ -50,6 +50,7 @@ _SHORTENED = 0.98
 _LARGEST = codec.MAX_VALUE_SIZE
 _READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan"})
 _REASONS = {"Code": "None"}
+_EMPTY = b"{}"
 Replacement = tuple[Any, str, Any]
 
 
@@ -333,6 +334,8 @@ class _ShortWay:
         }
         read: dict[str, Any] = {}
         _checks().check(operation_model=model, response_dict=received, customized_response_dict=read)
+        if response.status_code == 200 and received["body"] == _EMPTY:
+            return read  # the adapter has read the answer itself: nothing is left for the parser
         answer = self._parser.parse(received, model.output_shape)
         answer.update(read)
         if response.status_code != 200:

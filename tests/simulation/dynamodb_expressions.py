@@ -66,15 +66,16 @@ def projected(text: str | None, scope: Scope) -> Item:
 
 def check_aliases(expressions: list[str], names: Mapping[str, str], values: Mapping[str, Attribute]) -> None:
     """Raise if an alias is used that stands for nothing, or one is not used."""
-    used = {alias for text in expressions for alias in _aliases(text)}
-    for aliases, mark in ((names, "#"), (values, ":")):
-        if {alias for alias in used if alias[0] == mark} != set(aliases):
+    for aliases, used in zip((names, values), _aliases(tuple(expressions)), strict=True):
+        if aliases.keys() != used:
             raise ExpressionError(f"the aliases {sorted(aliases)} are not those of {expressions}")
 
 
 @cache
-def _aliases(text: str) -> frozenset[str]:
-    return frozenset(re.findall(r"[#:]\w+", text))
+def _aliases(texts: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the aliases of names that some expressions use, and those of values."""
+    names, values = (frozenset(re.findall(rf"{mark}\w+", " ".join(texts))) for mark in "#:")
+    return names, values
 
 
 @cache
@@ -104,7 +105,9 @@ def order_of(attribute: Attribute) -> Any:
 
 def equal(one: Attribute, other: Attribute) -> bool:
     """Return whether two attributes are the same."""
-    if one.keys() != other.keys():
+    if one == other:
+        return True
+    if one.keys() != other.keys() or "S" in one:
         return False
     ((kind, left),), ((_, right),) = one.items(), other.items()
     if kind == "L":
@@ -240,6 +243,8 @@ class _Parser:
         while self._next_is("."):
             self._take()
             steps.append(self._take())
+        if len(steps) == 1:
+            return lambda scope: scope.item.get(_named(word, scope.names))
         return lambda scope: _at(steps, scope)
 
     def update(self) -> list[Change]:

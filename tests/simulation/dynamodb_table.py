@@ -276,7 +276,8 @@ class Table:
         return {"UnprocessedItems": {self.name: left} if left else {}}
 
     def _TransactWriteItems(self, request: Mapping[str, Any], moment: Moment) -> dict[str, Any]:  # noqa: N802 - its name
-        token, text = request.get("ClientRequestToken"), json.dumps(request["TransactItems"], sort_keys=True)
+        token = request.get("ClientRequestToken")
+        text = "" if token is None else json.dumps(request["TransactItems"], sort_keys=True)
         known = self._tokens.get(token or "")
         if known is not None and moment.time - known[0] < REMEMBERED_SECONDS:
             if known[1] != text:

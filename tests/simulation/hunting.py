@@ -6,7 +6,6 @@ made smaller, and its story is left in the folder, with a test of it.
 
 from __future__ import annotations
 
-import gc
 import itertools
 import json
 import multiprocessing
@@ -19,7 +18,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from pathlib import Path
 from typing import TypedDict
 
-from tests.simulation.playing import BACKENDS, draw, play, shrunk
+from tests.simulation.playing import BACKENDS, collect_seldom, draw, play, shrunk
 from tests.simulation.written import write_test
 
 PIECE = 100
@@ -94,7 +93,7 @@ def hunt(folder: Path, backends: Sequence[str], seed: int, runs: int | None, pro
 
 def _play(folder: Path, backend: str, first: int) -> Piece:
     database = BACKENDS[backend]
-    gc.freeze()  # what was imported stays, and need not be looked through again and again
+    collect_seldom()
     piece = Piece(backend=backend, seed=first, runs=PIECE, wrong=[], undecided=[], seconds=0.0)
     for number in range(first, first + PIECE):
         began = time.process_time()

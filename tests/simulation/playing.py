@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from datastore.conformance.simulation.databases import Database
 from datastore.conformance.simulation.playing import Played, draw, play, shrunk
+from datastore.conformance.simulation.seams import collect_seldom
 from tests.simulation.couch import CouchDatabase
 from tests.simulation.dynamodb import DynamoDatabase
 from tests.simulation.firestore import FirestoreDatabase
@@ -23,4 +24,4 @@ BACKENDS: dict[str, Callable[[], Database]] = {
 }
 """The models of databases, by the name that the command line takes."""
 
-__all__ = ["BACKENDS", "Played", "draw", "play", "shrunk"]
+__all__ = ["BACKENDS", "Played", "collect_seldom", "draw", "play", "shrunk"]

@@ -177,7 +177,7 @@ class Disk:
         if seen == self._seen:
             return
         self._seen, (size, *_) = seen, seen
-        held = {id: row[1] for id, row in self.rows().items()}
+        held = dict(self._all("_id, revision"))
         if size < self.size or not size:  # everything is in the file
             self._held, self.synced = [(0, held)], 0
         if size > self.size:
@@ -196,19 +196,21 @@ class Disk:
 
     def rows(self) -> dict[str, tuple[Any, ...]]:
         """Return value, revision, expiry, creation and last change of all records."""
+        return {
+            id: (decode(value), revision, at and microseconds(at), *map(microseconds, times))
+            for id, value, revision, at, *times in self._all(_COLUMNS)
+        }
+
+    def _all(self, columns: str) -> list[Any]:
         connection = sqlite3.connect(str(self.file), timeout=0, isolation_level=None)
         try:
-            found = connection.execute(f"SELECT {_COLUMNS} FROM agent_data_store").fetchall()
+            return connection.execute(f"SELECT {columns} FROM agent_data_store").fetchall()
         except sqlite3.OperationalError as error:
             if "no such table" not in str(error):
                 raise
-            found = []
+            return []
         finally:
             connection.close()
-        return {
-            id: (decode(value), revision, at and microseconds(at), *map(microseconds, times))
-            for id, value, revision, at, *times in found
-        }
 
     def recovered(self, number: int, size: int) -> Disk:
         """Return the disk after a loss of power, with so much of the log."""

@@ -81,6 +81,7 @@ def test_a_hundred_awaited_gets_at_once_are_one(agent, statements):
         lambda agent: agent.get_record("k001", count=True),
         lambda agent: agent.get_or_set("k001", int),
         lambda agent: agent.namespace_stats(),
+        lambda agent: agent.namespace_stats(start="default", end="other"),
         lambda agent: list(agent.iter_records(namespace_prefix="")),
         lambda agent: agent.find_in("", {"a": 1}),
         lambda agent: agent.scan(),

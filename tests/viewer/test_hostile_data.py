@@ -45,6 +45,31 @@ def test_it_is_text_on_every_page(store, person, hostile):
     assert not re.search("[\u202a-\u202e\u2066-\u2069\x00\u200b\ufeff]", page.html)
     columns = person.see("/records", user=hostile, namespace=hostile, column=hostile, filter=hostile, order=hostile)
     assert {name for name, _ in columns.tags} <= KNOWN
+    data_store.log("talk").append({"role": hostile, "content": [{"text": hostile}]}, hostile)
+    data_store.memory.add(hostile, key="near", vector=[1.0, 2.0])
+    data_store.set("said", {"messages": [{"role": hostile, "content": hostile}]}, vector=[1.0, 2.1])
+    of_user, of_near = {"user": hostile, "namespace": hostile}, {"key": "near"}
+    for path, more in (
+        ("/", {"prefix": hostile}),
+        ("/user", {"user": hostile, "with": "logs", "prefix": hostile}),
+        ("/user", {"user": hostile, "sizes": "1"}),
+        ("/search", {"user": hostile, "q": f"{hostile} x", "prefix": hostile}),
+        ("/search", {"user": hostile, "q": "plain"}),
+        ("/pictures", {"user": hostile, "prefix": hostile}),
+        ("/pictures", of_user),
+        ("/beside", of_user),
+        ("/log", of_user | {"name": "talk"}),
+        ("/near", of_user | of_near),
+        ("/record", of_user | of_near),
+        ("/record", of_user | {"key": "said"}),
+        ("/check", {"of": "filter", "filter": f'{{"{"a" * 5}": {json.dumps(hostile)}, "$x": 1}}'}),
+    ):
+        seen = person.see(path, **more)
+        assert seen.status in (200, 400), path
+        assert {name for name, _ in seen.tags} <= KNOWN, path
+        assert not [name for _, attributes in seen.tags for name in attributes if name.startswith("on")], path
+        shown = re.sub('value="[^"]*"|<textarea.*?</textarea>', "", seen.html, flags=re.DOTALL)  # what was typed stays
+        assert not re.search("[\u202a-\u202e\u2066-\u2069\x00\u200b\ufeff]", shown), path
     missing = person.see("/record", user=hostile, namespace=hostile, key=f"{hostile}-")
     assert missing.status == 404
     assert {name for name, _ in missing.tags} <= KNOWN
@@ -55,7 +80,7 @@ KNOWN = set(
         r"\w+",
         "html head meta title link script body a header nav ol li form input button main h1 h2 small ul div table "
         "caption thead tbody tr th td bdi span label select option details summary textarea p code fieldset legend "
-        "section pre time strong br dl dt dd footer",
+        "section pre time strong br dl dt dd footer mark svg polyline rect",
     )
 )
 

@@ -38,8 +38,47 @@ def test_users_are_shown_some_at_a_time(store, person):
             break
         seen = person.follow(seen, "Next page")
     assert sorted(found) == names
-    assert "Previous" not in seen.text
     assert person.follow(seen, "First page").links["user-000"] == "/user?user=user-000"
+    back = person.follow(seen, "Previous page")
+    assert [link for link in back.links if link.startswith("user-")] == found[50:100]
+    assert "Previous page" not in back.links, "the page before it is the first one"
+
+
+def test_users_are_filtered_by_the_beginning_of_their_ids(store, person):
+    for name in ("ann", "anna", "an/x", "bob", "Ann"):
+        store.agent(name, "a").set("x", 1)
+    for prefix, expected in (
+        ("an", {"ann", "anna", "an/x"}),
+        ("an/", {"an/x"}),
+        ("", {"ann", "anna", "an/x", "bob", "Ann"}),
+    ):
+        with counted(store) as counts:
+            seen = person.see("/", prefix=prefix)
+        assert {link for link, path in seen.links.items() if path.startswith("/user?")} == expected
+        assert counts.documents <= len(expected) + 1, "those with other beginnings are not read"
+    assert "No user's id begins so" in person.see("/", prefix="z").text
+    assert person.see("/", prefix="x" * 256).status == 400
+
+
+def test_namespaces_with_something_else_than_records_are_found(store, person):
+    ann = store.agent("ann", "planner")
+    for n in range(60):
+        ann.use_namespace(f"chat-{n:02}").log("talk").append("hello")
+    ann.use_namespace("files").blobs.put("x", b"1")
+    ann.use_namespace("texts").memory.add("x", vector=[1.0, 0.0])
+    assert keys(person.see("/user", user="ann")) == ["texts"]
+    with counted(store) as counts:
+        seen = person.see("/user?user=ann&with=logs")
+    assert counts.documents <= 53
+    assert keys(seen) == [f"chat-{n:02}" for n in range(50)]
+    assert "talk" in person.follow(seen, "chat-07").links
+    seen = person.follow(seen, "Next page")
+    assert keys(seen) == [f"chat-{n:02}" for n in range(50, 60)]
+    assert keys(person.follow(seen, "Previous page"))[0] == "chat-00"
+    assert keys(person.see("/user?user=ann&with=logs&order=-&prefix=chat-5"))[0] == "chat-59"
+    assert keys(person.see("/user?user=ann&with=blobs")) == ["files"]
+    assert keys(person.see("/user?user=ann&with=vectors")) == ["texts"]
+    assert person.see("/user?user=ann&with=none").status == 400
 
 
 def test_a_user_is_opened_by_name(store, person):
@@ -75,12 +114,22 @@ def test_sizes_are_those_of_the_namespaces_on_the_page(store, person, order):
         ann.use_namespace(f"space-{n:02}").set_many({"x": "é", "y": [1, 2]})
     seen = person.see("/user", user="ann", order=order)
     assert "Bytes" not in seen.text
-    seen = person.follow(seen, "Show what these namespaces hold")
-    assert len(seen.rows) == 51
+    seen = person.follow(seen, "Show what they hold")
+    assert len(seen.rows) == 21
+    shown = list[str]()
+    while True:
+        assert {tuple(row[1:4]) for row in seen.rows[1:]} == {("2", "9 bytes", "planner")}
+        shown += keys(seen)
+        if "Next page" not in seen.links:
+            break
+        seen = person.follow(seen, "Next page")
+    assert shown == sorted(shown, reverse=bool(order))
+    assert len(shown) == 60
+    seen = person.follow(seen, "Previous page")
     assert {tuple(row[1:4]) for row in seen.rows[1:]} == {("2", "9 bytes", "planner")}
     with counted(store) as counts:
-        person.see("/user", user="ann", order=order, sizes="1")
-    assert counts.documents <= 53 + 2 + 100 + 50
+        person.see("/user", user="ann", order=order, sizes="1", prefix="space-1")
+    assert counts.documents <= 10 + 20 + 10, "what lies beyond the page is not summed up"
 
 
 def test_records_are_shown_in_the_order_of_keys(store, person, jobs):
@@ -160,7 +209,7 @@ def test_a_record_is_shown_with_all_that_is_known_of_it(store, person, jobs):
     revision = store.agent("ann", "reviewer", "jobs").set("job-001", {"a": [1, {"b": None}]}, ttl=3_600)
     with counted(store) as counts:
         seen = person.see("/record", user="ann", namespace="jobs", key="job-001")
-    assert counts.requests == ["read"]
+    assert counts.requests == ["read", "read"]  # the record, and whether it has a vector
     assert counts.documents == 1
     for part in ("created by planner", "changed last by reviewer", "expires", revision, "a: [2 elements]", "b: null"):
         assert part in seen.text, part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import log
 from random import Random
 from typing import NamedTuple
 
@@ -57,5 +58,5 @@ class Luck(NamedTuple):
 
     def delay(self, random: Random) -> float:
         """Draw how long a message takes, in seconds."""
-        drawn = random.expovariate(1000.0)
+        drawn = -log(1.0 - random.random()) / 1000.0  # as `expovariate`, without a call
         return drawn * 100 if random.random() < self.slow else drawn

@@ -120,7 +120,7 @@ class Client:
         if world.plan.faults is not None:
             fault = world.plan.faults.get(label)
         there, back = world.luck.delay(task.random), world.luck.delay(task.random)
-        part, jump = task.random.randrange(size), task.random.uniform(-20.0, 20.0)
+        part, jump = task.random.randrange(size), -20.0 + 40.0 * task.random.random()
         if label in world.plan.muted or (fault not in FAULTS and fault not in MORE and fault not in own):
             fault = None
         if fault is not None:

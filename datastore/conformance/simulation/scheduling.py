@@ -102,20 +102,21 @@ class Scheduler:
         self._vanished: list[Task] = []
         self._due: list[tuple[float, int, Task | None, Any]] = []
         self._number = 0
-        self._holder = threading.get_ident()
+        self.holder = threading.get_ident()
+        """The real thread that has the baton."""
         self._ended = threading.Lock()
         self._ended.acquire()
 
     @property
     def is_here(self) -> bool:
         """Whether the real thread that asks takes part in this simulation, and has the baton."""
-        return threading.get_ident() == self._holder
+        return threading.get_ident() == self.holder
 
     def spawn(self, task: Task, run: Callable[[], object], delay: float = 0.0) -> None:
         """Begin a task after some time."""
 
         def body() -> bool:
-            self._holder = task.ident = threading.get_ident()
+            self.holder = task.ident = threading.get_ident()
             try:
                 if not task.killed:
                     run()
@@ -145,7 +146,7 @@ class Scheduler:
         self._hand_on()
         if not self._ended.acquire(timeout=_PATIENCE):
             raise RuntimeError(f"{self.current and self.current.name} waits for something that is not simulated")
-        self._holder = me
+        self.holder = me
 
     def later(self, seconds: float, action: Callable[[], object]) -> None:
         """Do something after some time, whoever runs then. It must not wait."""
@@ -168,16 +169,17 @@ class Scheduler:
         while self.steps == steps and self.now <= until:
             self.sleep(step)
 
-    def look(self) -> None:
-        """Let the current task look at a clock."""
+    def look(self) -> float:
+        """Let the current task look at a clock, and return the time."""
         me = self.current
         if me is None:
-            return
+            return self.now
         when = self.now + me.random.random() * LOOK
         if me.killed or (self._due and self._due[0][0] <= when):
             self.sleep(when - self.now)
         else:
             self.now = when  # as `sleep` does: nobody else is due, which is so most of the time
+        return self.now
 
     def block(self, seconds: float | None = None) -> None:
         """Let the current task wait until somebody wakes it, or for some time."""
@@ -185,7 +187,16 @@ class Scheduler:
         if seconds is None:
             me.ticket += 1
         else:
-            self._push(self.now + max(seconds, 0.0), me)
+            when = self.now + max(seconds, 0.0)
+            if not self._due or self._due[0][0] > when:
+                # Nobody else is due, as when a thread that has nothing to do looks for work for simulated hours.
+                me.ticket += 1
+                self.now = when
+                self._step()
+                if me.killed:
+                    raise Killed
+                return
+            self._push(when, me)
         self._switch(me)
 
     def wake(self, task: Task) -> None:
@@ -225,7 +236,7 @@ class Scheduler:
         if following is not me:
             (self._ended if following is None else following.baton).release()
             me.baton.acquire()
-            self._holder = threading.get_ident()
+            self.holder = threading.get_ident()
         if me.killed:
             raise Killed
 
@@ -242,9 +253,7 @@ class Scheduler:
                 if task is None:
                     what()
                 elif task.ticket == what and not task.done:
-                    self.steps += 1
-                    if self.steps == _MOST_STEPS:
-                        self.stop(f"no end after {_MOST_STEPS} steps")
+                    self._step()
                     return task
             if not self._tasks:
                 if not self._vanished:
@@ -258,6 +267,11 @@ class Scheduler:
                 self.problem = f"{', '.join(task.name for task in self._tasks)} wait for ever"
             for task in self._tasks:
                 self.kill(task)
+
+    def _step(self) -> None:
+        self.steps += 1
+        if self.steps == _MOST_STEPS:
+            self.stop(f"no end after {_MOST_STEPS} steps")
 
     def stop(self, problem: str) -> None:
         """End the run."""

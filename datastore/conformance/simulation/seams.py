@@ -27,6 +27,8 @@ from datastore.conformance.simulation.scheduling import Event, Lock, Scheduler, 
 from datastore.runs import stepping
 
 _PART = 16  # bytes
+_SELDOM = 50_000
+"""After so many new objects the garbage collector looks; a run leaves some thousands."""
 
 
 @contextmanager
@@ -62,16 +64,24 @@ def without_collecting() -> Iterator[None]:
             gc.enable()
 
 
+def collect_seldom() -> None:
+    """Let the garbage collector look once in some dozen runs, which then takes a fifth of the time, and at them alone.
+
+    For a process that does nothing but play.
+    """
+    gc.freeze()
+    gc.set_threshold(_SELDOM)
+
+
 def _replaced(scheduler: Scheduler, seed: str) -> Iterator[tuple[Any, str, Any]]:
     def here(simulated: Callable[..., Any], real: Callable[..., Any]) -> Callable[..., Any]:
         """Return a function that is the simulated one here, and the real one in threads that have no part in this."""
         return lambda *args, **kwargs: (simulated if scheduler.is_here else real)(*args, **kwargs)
 
-    def monotonic() -> float:
-        if not scheduler.is_here:
-            return time.monotonic()
-        scheduler.look()
-        return scheduler.now
+    look, me, real_time = scheduler.look, threading.get_ident, time.monotonic
+
+    def monotonic() -> float:  # as `here`, without its detours: this is called most often
+        return look() if me() == scheduler.holder else real_time()
 
     def chance() -> Random:
         assert scheduler.current is not None

@@ -206,6 +206,12 @@ class Namespaces(Topic):
             pages += page
             after = page[-1]
         assert pages == everybody
+        for prefix in ("", "u", "u/", "_", "%", "x", names[8]):
+            alike = [name for name in everybody if name.startswith(prefix)]
+            assert list(store.users(prefix=prefix)) == alike
+            assert list(store.users(prefix=prefix, limit=2)) == alike[:2]
+            if alike:
+                assert list(store.users(prefix=prefix, after=alike[0])) == alike[1:]
         store.forget("u")
         assert sorted(store.users()) == sorted(set(names) - {"u"})
 

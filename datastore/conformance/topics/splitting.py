@@ -277,6 +277,17 @@ class Splitting(Topic):
         assert vault.get_total_items() == 3
         assert {item["metadata"]["item_id"] for item in vault.get_similar("cat", 9)} == {0, 1, 2}
 
+    def test_an_item_is_split_as_it_was_to_be(self, data_store: AgentDataStore) -> None:
+        """Also if its text is edited before it has a vector; its neighbours are split as they were to be."""
+        vault = data_store.vector_vault("stories")
+        for size in (None, 60, 1_000):
+            vault.add("a bird", split=size is not None, split_size=size or 60)
+        for number in range(3):
+            assert vault.edit_item(number, STORY)
+        assert vault.get_vectors() == 0
+        found = {item["metadata"]["item_id"]: item["metadata"].get("part") for item in vault.get_similar("dog bark", 9)}
+        assert found == {0: None, 1: {"start": STORY.index(DOGS), "end": len(STORY), "text": DOGS}, 2: None}
+
     def test_what_cannot_be_split_is_refused_before_a_request(self, wrapped: Wrapper) -> None:
         """With the name of what is wrong."""
         memory = wrapped(Untouchable, embedder=WORDS).agent("user_1", "agent_1").memory

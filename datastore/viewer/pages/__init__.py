@@ -8,10 +8,11 @@ from starlette.responses import Response
 
 from datastore.viewer.pages import beside, mending, removing
 from datastore.viewer.pages.exporting import export
-from datastore.viewer.pages.health import doctor
+from datastore.viewer.pages.health import doctor, tried
+from datastore.viewer.pages.near import near
 from datastore.viewer.pages.pictures import pictures, sizes
 from datastore.viewer.pages.record import record, value
-from datastore.viewer.pages.records import records
+from datastore.viewer.pages.records import check, records
 from datastore.viewer.pages.searching import search
 from datastore.viewer.pages.users import user, users
 from datastore.viewer.visits import Page, Redirect, Visit
@@ -22,6 +23,7 @@ PAGES: Mapping[tuple[str, str], Callable[[Visit], Page | Redirect | Response]] =
     ("records", "GET"): records,
     ("record", "GET"): record,
     ("value", "GET"): value,
+    ("near", "GET"): near,
     ("export", "GET"): export,
     ("search", "GET"): search,
     ("beside", "GET"): beside.beside,
@@ -31,8 +33,10 @@ PAGES: Mapping[tuple[str, str], Callable[[Visit], Page | Redirect | Response]] =
     ("sizes", "GET"): sizes,
     ("pictures", "GET"): pictures,
     ("doctor", "GET"): doctor,
+    ("doctor", "POST"): tried,
     ("edit", "GET"): mending.edit,
     ("edit", "POST"): mending.save,
+    ("check", "GET"): check,
     ("check", "POST"): mending.check,
     ("new", "GET"): mending.new,
     ("new", "POST"): mending.create,

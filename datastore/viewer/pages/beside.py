@@ -11,15 +11,14 @@ from starlette.responses import Response, StreamingResponse
 from datastore.entries import Entry
 from datastore.errors import BlobNotFoundError, InvalidValueError, NoSuchRunError
 from datastore.viewer.listing import slice_of
+from datastore.viewer.pages.messages import message_in
 from datastore.viewer.visits import Page, Visit, said
 
 _AT_ONCE = 50
 _PIECE = 262_144  # bytes of a blob that are sent at once
-_SAYS = ("content", "text", "message")
-"""Where frameworks keep what a message says."""
 
 
-class Message(NamedTuple):
+class Said(NamedTuple):
     """An entry of a log, as somebody's words."""
 
     entry: Entry
@@ -60,7 +59,7 @@ def log(visit: Visit) -> Page:
     found = data_store.log_read(name, before=_number(visit), limit=_AT_ONCE + 1, reverse=True)
     shown = found[:_AT_ONCE][::-1]
     before = shown[0].number if len(found) > _AT_ONCE else None
-    messages = [_message(one) for one in shown]
+    messages = [_said(one) for one in shown]
     return Page("log.html", {**_place(visit), "name_of_log": name, "messages": messages, "before": before})
 
 
@@ -110,12 +109,6 @@ def _number(visit: Visit) -> int | None:
     return int(text)
 
 
-def _message(entry: Entry) -> Message:
-    value = entry.value
-    if isinstance(value, str):
-        return Message(entry, said(entry.agent), value)
-    if isinstance(value, dict):
-        text = next((value[name] for name in _SAYS if isinstance(value.get(name), str)), None)
-        who = next((value[name] for name in ("role", "author", "type") if isinstance(value.get(name), str)), None)
-        return Message(entry, who or said(entry.agent), text)
-    return Message(entry, said(entry.agent), None)
+def _said(entry: Entry) -> Said:
+    message = message_in(entry.value)
+    return Said(entry, message.who or said(entry.agent), message.text)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from datastore.errors import InvalidValueError
 from datastore.queries.paths import parse_path
 from datastore.typed import parse_object
+from datastore.viewer.problems import Problem, problem_of
 from datastore.viewer.visits import Visit
 
 FORM = ("prefix", "filter", "meta", "order")
@@ -37,7 +38,7 @@ class Asked(NamedTuple):
         return {"": None, "-key": "-$key"}.get(self.order, self.order)
 
 
-def asked_by(visit: Visit, problems: dict[str, str]) -> Asked:
+def asked_by(visit: Visit, problems: dict[str, Problem]) -> Asked:
     """Return what a page asks for. What of it is no JSON is noted, by the field of the form."""
     parsed: dict[str, dict[str, Any] | None] = {"filter": None, "meta": None}
     for name in parsed:
@@ -46,7 +47,7 @@ def asked_by(visit: Visit, problems: dict[str, str]) -> Asked:
             try:
                 parsed[name] = parse_object(name, text)
             except InvalidValueError as error:
-                problems[name] = error.message
+                problems[name] = problem_of(error.message, text, name)
     return Asked(visit.maybe("prefix"), parsed["filter"], parsed["meta"], visit.one("order"))
 
 
@@ -56,10 +57,10 @@ def needed_by(visit: Visit) -> Asked:
     Raises:
         InvalidValueError: If something is no JSON.
     """
-    problems = dict[str, str]()
+    problems = dict[str, Problem]()
     asked = asked_by(visit, problems)
     if problems:
-        raise InvalidValueError(next(iter(problems.values())))
+        raise InvalidValueError(next(iter(problems.values())).message)
     return asked
 
 

@@ -1,36 +1,44 @@
-"""Whether the database is well: what `datastore doctor` asks it, without the trials that write."""
+"""Whether the database is well: what `datastore doctor` says of it, and what to do."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
+from itertools import islice
 
 from datastore.administration import Diagnostic
-from datastore.errors import DataStoreError
+from datastore.examining import examine, milliseconds
 from datastore.store import DataStore
-from datastore.viewer.text import number
 from datastore.viewer.visits import Page, Visit
+
+_FINDINGS = 200
 
 
 def doctor(visit: Visit) -> Page:
-    """Show what the database says of itself, and what to do about it.
+    """Show what the database says of itself; and of every record, if that is asked for.
 
-    Requests: those of `DataStore.health`, of counting the documents where that is cheap, and of `Backend.examine`.
+    Requests: those of `DataStore.health` and of `examine`.
     """
-    return Page("doctor.html", {"findings": list(_examined(visit.store))})
+    return _page(visit, records=bool(visit.one("records")))
 
 
-def _examined(store: DataStore) -> Iterator[Diagnostic]:
+def tried(visit: Visit) -> Page:
+    """Try what agents do, with records of a user of its own, and show what the database says of itself.
+
+    Requests: those of `DataStore.health`, and of `examine` with trials.
+    """
+    return _page(visit, trials=True)
+
+
+def _page(visit: Visit, *, trials: bool = False, records: bool = False) -> Page:
+    found = list(islice(_findings(visit.store, trials, records), _FINDINGS + 1))
+    about = {"findings": found[:_FINDINGS], "more": len(found) > _FINDINGS, "tried": trials, "records": records}
+    return Page("doctor.html", about)
+
+
+def _findings(store: DataStore, trials: bool, records: bool) -> Iterator[Diagnostic]:
     health = store.health()
-    if not health.ok or health.latency is None:
+    if health.latency is None:
         yield Diagnostic(False, f"the database does not answer: {health.error}", "see the page about troubleshooting")
         return
-    yield Diagnostic(True, f"{health.backend} answers in {health.latency * 1_000:,.1f} ms")
-    backend = store.backend
-    try:
-        count = backend.document_count() if backend.capabilities.supports("all_documents") else None
-        if count is not None:
-            yield Diagnostic(True, f"it holds about {number(count, 'record')}")
-        yield from backend.examine(time.time())
-    except DataStoreError as error:
-        yield Diagnostic(False, f"the database does not report its state: {error.message}")
+    yield Diagnostic(True, f"{health.backend} answers in {milliseconds(health.latency)}")
+    yield from examine(store, trials=trials, records=records)

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import SequenceMatcher
 from typing import Any, NamedTuple
 
+from datastore.agent import AgentDataStore
 from datastore.errors import (
     ConflictError,
+    DataStoreError,
     InvalidNameError,
     InvalidValueError,
     KeyExistsError,
     ValueTooLargeError,
+    logger,
 )
+from datastore.memory import Splitter
+from datastore.memory.vectors import Stored, numbers_of, vector_of
 from datastore.record import Record
+from datastore.scope import scope_of
+from datastore.showing import number
 from datastore.typed import parse_json, parse_object
-from datastore.viewer.text import number
+from datastore.values import encode
+from datastore.viewer.problems import Problem, problem_of
 from datastore.viewer.values import editable
 from datastore.viewer.visits import Page, Redirect, Visit
 
@@ -34,20 +43,25 @@ class Entered(NamedTuple):
 def edit(visit: Visit) -> Page:
     """Show a record for changing it.
 
-    Requests: those of `AgentDataStore.get_record`.
+    Requests: those of `AgentDataStore.get_record`, and 1 for its vector.
     """
     name = named(visit)
     found = _found(visit)
     if found is None:
         return Page("missing.html", name, 404)
+    has_vector = _vector(visit, found) is not None
     shown = {"value": editable(found.value), "metadata": editable(found.metadata), "revision": found.revision}
-    return Page("edit.html", {**name, **shown, "problems": {}, "expires_at": found.expires_at})
+    kept = {"expires_at": found.expires_at, "has_vector": has_vector}
+    return Page("edit.html", {**name, **shown, **kept, "problems": {}})
 
 
 def save(visit: Visit) -> Page | Redirect:
     """Store what was typed, if the record is still as it was when it was opened.
 
-    Requests: those of `get_record` and `set`; of `get_record` once more where somebody else was first.
+    Its vector stays if only the metadata has changed; a new text gets a new one, where the host has an embedder.
+
+    Requests: those of `get_record` and `set`, and 1 for its vector; of `get_record` once more where somebody else was
+    first. With a vector, those of a `set` with one, or of `Memory.embed`.
     """
     name, revision = named(visit), visit.needed("revision")
     entered, problems = _entered(visit)
@@ -59,9 +73,17 @@ def save(visit: Visit) -> Page | Redirect:
     if current.revision != revision:
         return _conflict(visit, current)
     changes = {key: None for key in current.metadata if key not in entered.metadata} | entered.metadata
+    data_store = visit.agent(name["user"], name["namespace"])
+    old = _vector(visit, current)
+    stays = old is not None and not old.parts and encode(entered.value) == encode(current.value)
     try:
-        visit.agent(name["user"], name["namespace"]).set(
-            name["key"], entered.value, changes, ttl=_left(visit, current), if_revision=revision
+        data_store.set(
+            name["key"],
+            entered.value,
+            changes,
+            ttl=_left(visit, current),
+            if_revision=revision,
+            vector=numbers_of(old) if old is not None and stays else None,
         )
     except ConflictError:
         current = _found(visit)
@@ -70,14 +92,27 @@ def save(visit: Visit) -> Page | Redirect:
         return _conflict(visit, current)
     except _MISTAKES as error:
         return _form(visit, {"value": error.message}, 400, current)
+    if old is not None and not stays:
+        _embed(visit, data_store, name["key"], old.split)
     return Redirect(visit.url("record", **name))
+
+
+def _embed(visit: Visit, data_store: AgentDataStore, key: str, split: Splitter | None) -> None:
+    """Make a vector of what was stored, if the host can: the record is there whether or not that works."""
+    if not visit.has_embedder:
+        return
+    try:
+        data_store.memory.embed([key], split=split)
+    except DataStoreError as error:
+        logger().warning("the viewer has stored a record, and could make no vector of it: %s", type(error).__name__)
 
 
 def check(visit: Visit) -> Page:
     """Say whether what is being typed is JSON. It asks the store for nothing."""
     which = "metadata" if visit.one("of") == "metadata" else "value"
     size = number(len(visit.one(which).encode()), "byte")
-    return Page("check.html", {"problem": _entered(visit)[1].get(which), "size": size})
+    problem = _placed(visit, _entered(visit)[1]).get(which)
+    return Page("check.html", {"problem": problem, "said": f"This is JSON, {size} as it is written."})
 
 
 def new(visit: Visit) -> Page:
@@ -88,14 +123,17 @@ def new(visit: Visit) -> Page:
 def create(visit: Visit) -> Page | Redirect:
     """Store a new record; one that is there stays as it is.
 
-    Requests: those of `AgentDataStore.add`.
+    Requests: those of `AgentDataStore.add`, and of `Memory.embed` if it is to be found by meaning.
     """
     place, key = _place(visit), visit.one("key")
     entered, problems = _entered(visit)
     if entered is not None:
         try:
             ttl = _seconds(visit.one("ttl"))
-            visit.agent(place["user"], place["namespace"]).add(key, entered.value, entered.metadata, ttl=ttl)
+            data_store = visit.agent(place["user"], place["namespace"])
+            data_store.add(key, entered.value, entered.metadata, ttl=ttl)
+            if visit.one("embed"):
+                _embed(visit, data_store, key, None)
             return Redirect(visit.url("record", **place, key=key))
         except KeyExistsError:
             problems["key"] = "There is a record with this key. Open it to change it."
@@ -103,8 +141,8 @@ def create(visit: Visit) -> Page | Redirect:
             problems[next((field for field in ("ttl", "key") if error.message.startswith(field)), "value")] = (
                 error.message
             )
-    kept = {field: visit.one(field) for field in ("key", "value", "metadata", "ttl")}
-    return Page("new.html", {**place, "entered": kept, "problems": problems}, 400)
+    kept = {field: visit.one(field) for field in ("key", "value", "metadata", "ttl", "embed")}
+    return Page("new.html", {**place, "entered": kept, "problems": _placed(visit, problems)}, 400)
 
 
 def touch(visit: Visit) -> Redirect:
@@ -120,7 +158,7 @@ def touch(visit: Visit) -> Redirect:
 def rename(visit: Visit) -> Page | Redirect:
     """Store a record under another key, and remove it under the old one, if nobody has changed it meanwhile.
 
-    Requests: those of `get_record`, `add` and `delete`.
+    Requests: those of `get_record`, `add` and `delete`, and 1 for its vector; with one those of `Memory.embed`.
     """
     name, to = named(visit), visit.one("to")
     found = _found(visit)
@@ -135,18 +173,21 @@ def rename(visit: Visit) -> Page | Redirect:
         return Page(
             "error.html", {"message": "Somebody has changed it meanwhile: look again.", "retryable": False}, 409
         )
+    if (old := _vector(visit, found)) is not None:
+        _embed(visit, data_store, to, old.split)
     return Redirect(visit.url("record", **{**name, "key": to}))
 
 
 def delete(visit: Visit) -> Page:
     """Remove a record, if it is still as it was when it was opened, and offer to bring it back.
 
-    Requests: those of `get_record` and `delete`.
+    Requests: those of `get_record` and `delete`, and 1 for its vector.
     """
     name = named(visit)
     found = _found(visit)
     if found is None:
         return Page("missing.html", name, 404)
+    has_vector = _vector(visit, found) is not None
     try:
         visit.agent(name["user"], name["namespace"]).delete(name["key"], if_revision=visit.needed("revision"))
     except ConflictError:
@@ -154,6 +195,7 @@ def delete(visit: Visit) -> Page:
         return Page("error.html", {"message": message, "retryable": False}, 409)
     left = _left(visit, found)
     kept = {"value": editable(found.value), "metadata": editable(found.metadata), "ttl": "" if left is None else left}
+    kept["embed"] = "1" if has_vector else ""
     return Page("deleted.html", {**name, "kept": kept})
 
 
@@ -172,6 +214,10 @@ def _place(visit: Visit) -> dict[str, str]:
 def _found(visit: Visit) -> Record | None:
     name = named(visit)
     return visit.agent(name["user"], name["namespace"]).get_record(name["key"])
+
+
+def _vector(visit: Visit, found: Record) -> Stored | None:
+    return vector_of(scope_of(visit.agent(found.user_id, found.namespace)), found.revision)
 
 
 def _entered(visit: Visit) -> tuple[Entered | None, dict[str, str]]:
@@ -209,7 +255,16 @@ def _left(visit: Visit, found: Record) -> float | None:
 def _form(visit: Visit, problems: dict[str, str], status: int, current: Record | None = None) -> Page:
     kept = {field: visit.one(field) for field in ("value", "metadata", "revision")}
     expires_at = None if current is None else current.expires_at
-    return Page("edit.html", {**named(visit), **kept, "problems": problems, "expires_at": expires_at}, status)
+    about = {**named(visit), **kept, "problems": _placed(visit, problems), "expires_at": expires_at}
+    return Page("edit.html", {**about, "has_vector": False}, status)
+
+
+def _placed(visit: Visit, problems: Mapping[str, str]) -> dict[str, Problem]:
+    """Return what is wrong with what was typed, with the place in it."""
+    return {
+        field: problem_of(message, visit.one(field)) if field in ("value", "metadata") else Problem(message)
+        for field, message in problems.items()
+    }
 
 
 # ---------------------------------------------------------------------------------------------------- two versions

@@ -7,16 +7,23 @@ from functools import partial
 from operator import attrgetter
 from typing import Any
 
-from datastore.errors import QueryError
+from datastore.errors import InvalidValueError, QueryError
+from datastore.queries.language import LOGIC, META_FIELDS, parse_query
+from datastore.queries.language import OPERATORS as _ON_FIELDS
 from datastore.record import Record
+from datastore.showing import number
+from datastore.typed import parse_object
 from datastore.viewer.listing import Slice, slice_of
 from datastore.viewer.pages.choosing import asked_by, field_of, kept_by
-from datastore.viewer.text import number
+from datastore.viewer.problems import Problem, problem_of
 from datastore.viewer.visits import Page, Visit
 
 _RECORDS = 50
 _COLUMNS = 8  # of fields that are shown
 _OFFERED = 24  # fields that are offered
+
+OPERATORS = sorted({*LOGIC, *_ON_FIELDS})
+"""Of the language of filters."""
 
 _ORDERS = {
     "": "key",
@@ -41,7 +48,7 @@ def records(visit: Visit) -> Page:
     columns = list(dict.fromkeys(visit.all("column")))[:_COLUMNS]
     kept = {**kept_by(visit), "explain": visit.one("explain")}
     shown = Slice["Record"]([], None, None)
-    cursor, explained, problems = None, None, dict[str, str]()
+    cursor, explained, problems = None, None, dict[str, Problem]()
     try:
         asked = asked_by(visit, problems)
         if not problems and asked.is_listing:
@@ -57,13 +64,15 @@ def records(visit: Visit) -> Page:
             if kept["explain"]:
                 explained = _in_words(data_store.explain(**query))
     except QueryError as error:
-        problems[_place(error)] = error.message
+        place = _place(error)
+        problems[place] = problem_of(error.message, visit.one(place), place)
     about = {
         "user": user,
         "namespace": namespace,
         "kept": kept,
         "columns": columns,
         "offered": _fields(shown.items, columns),
+        "words": {"filter": OPERATORS, "meta": [*META_FIELDS, *OPERATORS]},
         "orders": _orders(columns, kept["order"]),
         "shown": shown,
         "cells": [[field_of(one.value, column) for column in columns] for one in shown.items],
@@ -74,6 +83,18 @@ def records(visit: Visit) -> Page:
         "problems": problems,
     }
     return Page("records.html", about, 400 if problems else 200)
+
+
+def check(visit: Visit) -> Page:
+    """Say whether a filter that is being typed is one. It asks the store for nothing."""
+    name = "meta" if visit.one("of") == "meta" else "filter"
+    text, problem = visit.one(name), None
+    try:
+        if text.strip():
+            parse_query(**{"filter": None, name: parse_object(name, text)})
+    except (InvalidValueError, QueryError) as error:
+        problem = problem_of(error.message, text, name)
+    return Page("check.html", {"problem": problem, "said": "This is a filter." if text.strip() else ""})
 
 
 def _place(error: QueryError) -> str:
@@ -92,10 +113,14 @@ def _orders(columns: Sequence[str], chosen: str) -> dict[str, str]:
 def _fields(found: Sequence[Record], columns: Sequence[str]) -> list[str]:
     """Return the fields that the values on the page have, for columns."""
     names = dict.fromkeys(columns)
+    inner = dict[str, None]()
     for one in found:
         if isinstance(one.value, dict):
-            names.update(dict.fromkeys(name for name in one.value if _is_plain(name)))
-    return list(names)[:_OFFERED]
+            plain = [name for name in one.value if _is_plain(name)]
+            names.update(dict.fromkeys(plain))
+            within = [(name, one.value[name]) for name in plain if isinstance(one.value[name], dict)]
+            inner.update(dict.fromkeys(f"{name}.{key}" for name, value in within for key in value if _is_plain(key)))
+    return list(names | inner)[:_OFFERED]
 
 
 def _is_plain(name: str) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from datastore.showing import number
 from datastore.viewer.pages.choosing import kept_by, needed_by
-from datastore.viewer.text import number
 from datastore.viewer.visits import Page, Visit
 
 

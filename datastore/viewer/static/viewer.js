@@ -56,8 +56,17 @@
     count();
   }
 
+  // A form that was refused: what is wrong is marked in its field, which is where one goes on.
+  function select(place) {
+    if (place === null) return;
+    const area = document.getElementById(place.dataset.field);
+    area.focus();
+    area.setSelectionRange(Number(place.dataset.start), Number(place.dataset.end));
+  }
+
   document.addEventListener("DOMContentLoaded", () => {
     dress(document);
+    select(document.querySelector(".place[data-field]"));
     setInterval(count, 1000);
     document.body.addEventListener("htmx:load", (event) => dress(event.target));
   });
