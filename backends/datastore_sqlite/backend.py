@@ -85,6 +85,10 @@ class SqliteBackend(Reader, Backend):
         """See `Backend.plan`."""
         return (self._finder or self._made_finder()).plan(range, query)
 
+    def find_few(self, range: IdRange, query: Query, fields: Fields, limit: int) -> Sequence[Document] | None:
+        """See `Backend.find_few`."""
+        return None if self._finder is None else self._finder.find_few(range, query, fields, limit)
+
     def find(
         self,
         range: IdRange,

@@ -11,9 +11,9 @@ from itertools import islice, repeat
 from typing import Any
 
 from datastore.allowances import Gathered
-from datastore.backend import BareDocuments, Document, Fields, Plan, Query
+from datastore.backend import BareDocuments, Document, DocumentPage, Fields, Plan, Query
 from datastore.deadlines import check
-from datastore.documents import fields_of, key_of, skip
+from datastore.documents import expires, fields_of, key_of, living, skip
 from datastore.errors import DamagedRecordError, InvalidNameError
 from datastore.ids import IdRange, decode_keys, encode_key, key_range
 from datastore.places import Place
@@ -27,7 +27,9 @@ from datastore.scope import Scope
 __all__ = [
     "PlannedQuery",
     "compile_query",
+    "count",
     "fields_for",
+    "find",
     "parse_find",
     "parse_query",
     "place_of",
@@ -243,6 +245,54 @@ class PlannedQuery:
             size = min(size, self._core.backend.capabilities.read_batch)
             yield _read(self._scope, ids[start : start + size], self._fields)
             start, size = start + size, size * 8
+
+
+def find(
+    scope: Scope, query: Query, fields: Fields, range: IdRange, window: Window
+) -> tuple[Sequence[Document], list[str]]:
+    """Return the documents of a window, and their keys, in the order that is wanted."""
+    if query.outline is not None and not window.sort and not window.skip:
+        few = _find_few(scope, query, fields, range, window.limit)
+        if few is not None:
+            return few
+    return PlannedQuery(scope, query, fields, range, window.sort).choose_with_keys(window)
+
+
+def count(scope: Scope, query: Query, range: IdRange) -> int:
+    """Return how many live documents match."""
+    few = None if query.outline is None else _find_few(scope, query, Fields.KEY, range, None)
+    return PlannedQuery(scope, query, Fields.KEY, range).count() if few is None else len(few[1])
+
+
+def _find_few(
+    scope: Scope, query: Query, fields: Fields, range: IdRange, limit: int | None
+) -> tuple[Sequence[Document], list[str]] | None:
+    """Return what matches a query with an outline, and the keys; ``None`` if that takes a plan (`Backend.find_few`)."""
+    core, prefix = scope.core, scope.prefix
+    backend = core.backend
+    most = backend.capabilities.scan_page
+    most = most if limit is None else min(limit, most)
+    documents = core.call("listing", partial(backend.find_few, range, query, fields, most))
+    if documents is None or (len(documents) == most and most != limit):
+        return None
+    if expires(documents):
+        number = len(documents)
+        documents, _, damaged = living(DocumentPage(documents, None), core.now())
+        if damaged or (limit is not None and len(documents) < number):
+            return None  # others may take their place
+    ids = documents.ids if type(documents) is BareDocuments else [one.id for one in documents]
+    try:
+        if not all(map(str.startswith, ids, repeat(prefix))):
+            return None
+        keys = decode_keys(ids, len(prefix))
+    except ValueError:
+        return None
+    gathered = Gathered()
+    if gathered.is_limited and type(documents) is not BareDocuments:
+        gathered.add(one.value for one in documents)
+    check()
+    core.check_open()
+    return documents, keys
 
 
 def parse_find(

@@ -123,8 +123,7 @@ class QueryCalls(Bound):
         scope = scope_of(self)
         fit = None if type is None else scope.fitting(type)
         range = key_range(scope.prefix, prefix, start, end)
-        planned = planning.PlannedQuery(scope, query, needed, range, window.sort)
-        found, keys = planned.choose_with_keys(window)
+        found, keys = planning.find(scope, query, needed, range, window)
         if shape is None:
             by_key = {key: one.value for key, one in zip(keys, found, strict=True)}
         else:
@@ -212,7 +211,7 @@ class QueryCalls(Bound):
         range = key_range(scope.prefix, prefix, start, end)
         if not query:
             return _count(scope, range)
-        return planning.PlannedQuery(scope, query, Fields.KEY, range).count()
+        return planning.count(scope, query, range)
 
     @bounded
     def explain(
