@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Diagnostic", "LegacyPage", "LegacySource"]
+__all__ = ["Diagnostic", "LegacyPage", "LegacySource", "clocks"]
+
+MOST_SKEW = 5.0
+"""How many seconds two clocks may be apart: expiry and the order of changes depend on the writers' clocks."""
 
 
 class Diagnostic(NamedTuple):
@@ -15,6 +18,22 @@ class Diagnostic(NamedTuple):
     text: str
     remedy: str = ""
     """What to do about it; empty if there is nothing to do."""
+
+
+def clocks(
+    now: float, theirs: float, whose: str = "the server's", remedy: str = "synchronise both (NTP)"
+) -> Diagnostic:
+    """Return what there is to say of two clocks.
+
+    Args:
+        now: The time here, in seconds since 1970.
+        theirs: The time there.
+        whose: Whose that is.
+        remedy: What to do if they do not agree.
+    """
+    if abs(skew := now - theirs) < MOST_SKEW:
+        return Diagnostic(True, "the clocks agree")
+    return Diagnostic(False, f"this clock is {skew:+,.0f} s from {whose}", remedy)
 
 
 # Besides ``connect`` an adapter's module may have ``open_legacy``, a function from `datastore.urls.Url` to a source.

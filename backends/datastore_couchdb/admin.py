@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from email.utils import parsedate_to_datetime
 
-from datastore.administration import Diagnostic
+from datastore.administration import Diagnostic, clocks
 from datastore_couchdb.client import Session
 from datastore_couchdb.expiring import EXPIRY_INDEX
 from datastore_couchdb.schema import NAMESPACE_INDEX, RECORD_VIEWS, REVISIONS_KEPT
 
-_MOST_SKEW = 5.0  # seconds; expiry and the order of changes depend on the writers' clocks
 _INDEXES = (NAMESPACE_INDEX, EXPIRY_INDEX, RECORD_VIEWS)
 
 
@@ -32,12 +31,7 @@ def examine(session: Session, indexes: frozenset[str], now: float) -> list[Diagn
         else Diagnostic(True, "its indexes and views exist")
     )
     if date is not None:
-        skew = now - parsedate_to_datetime(date).timestamp()
-        findings.append(
-            Diagnostic(True, "the clocks agree")
-            if abs(skew) < _MOST_SKEW
-            else Diagnostic(False, f"this clock is {skew:+,.0f} s from the server's", "synchronise both (NTP)")
-        )
+        findings.append(clocks(now, parsedate_to_datetime(date).timestamp()))
     information = session.information()
     kept = session.revisions_kept()
     if kept is not None and kept > REVISIONS_KEPT:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType, NoneType, TracebackType
@@ -23,6 +24,7 @@ import httpx
 from datastore import deadlines, tls
 from datastore.adapters.answers import broken, member
 from datastore.backend import IdRange
+from datastore.deadlines import on_stack
 from datastore.errors import (
     BackendUnavailableError,
     BackendUnusableError,
@@ -278,6 +280,17 @@ class Session:
     def close(self) -> None:
         """Close the connections as soon as no request is under way. Idempotent."""
         self._closed = True
+        self._close_if_idle()
+
+    def _close_if_idle(self) -> None:
+        if self._under_way:  # after an interrupt a request may not have said that it has ended: the stacks show it
+            stacks = sys._current_frames()
+            try:
+                for request in list(self._under_way):
+                    if request.is_over(stacks):
+                        self._under_way.pop(request, None)
+            finally:
+                stacks.clear()  # this function's own frame is among them: as garbage it would keep those of all threads
         if not self._under_way:
             self.client.close()
 
@@ -309,8 +322,8 @@ class Session:
 
     def _forget(self, request: _Request) -> None:
         self._under_way.pop(request, None)
-        if self._closed and not self._under_way:
-            self.client.close()
+        if self._closed:
+            self._close_if_idle()
 
     def after_fork(self) -> None:
         """Leave the connections to the parent, which they belong to."""
@@ -417,11 +430,17 @@ class Session:
 class _Request:
     """A request under way."""
 
-    __slots__ = ("_session",)
+    __slots__ = ("_frame", "_session", "_thread")
 
     def __init__(self, session: Session, frame: FrameType) -> None:
         self._session = session
+        self._frame = frame
+        self._thread = threading.get_ident()
         session.begin(self, frame)
+
+    def is_over(self, stacks: Mapping[int, FrameType]) -> bool:
+        """Return whether what began it has ended, given the innermost frame of each thread."""
+        return not on_stack(self._frame, stacks.get(self._thread))
 
     def __enter__(self) -> None:
         pass

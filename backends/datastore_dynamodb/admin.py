@@ -5,14 +5,13 @@ from __future__ import annotations
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from datastore.administration import Diagnostic
+from datastore.administration import Diagnostic, clocks
 from datastore.errors import DataStoreError
 from datastore_dynamodb.client import Connection
 from datastore_dynamodb.schema import TTL
 from datastore_dynamodb.table import described
 from datastore_dynamodb.vectors import examine_vectors
 
-_MOST_SKEW = 5.0  # seconds; expiry and the order of changes depend on the writers' clocks
 _TTL_REMEDY = f"turn it on for the attribute {TTL} (aws dynamodb update-time-to-live)"
 
 
@@ -54,10 +53,7 @@ def _clock(answer: Any, now: float) -> Diagnostic:
     date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     if date is None:
         return Diagnostic(True, "the server does not report its time")
-    skew = now - parsedate_to_datetime(date).timestamp()
-    if abs(skew) < _MOST_SKEW:
-        return Diagnostic(True, "the clocks agree")
-    return Diagnostic(False, f"this clock is {skew:+,.0f} s from DynamoDB's", "synchronise this one (NTP)")
+    return clocks(now, parsedate_to_datetime(date).timestamp(), "DynamoDB's", "synchronise this one (NTP)")
 
 
 def _expiry(connection: Connection) -> Diagnostic:

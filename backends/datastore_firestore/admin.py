@@ -7,12 +7,11 @@ from typing import Any
 import google.api_core.exceptions
 import google.auth.exceptions
 
-from datastore.administration import Diagnostic
+from datastore.administration import Diagnostic, clocks
 from datastore_firestore.building import admin_client
 from datastore_firestore.client import Connection, Settings
 from datastore_firestore.vectors import examine_vectors
 
-_MOST_SKEW = 5.0  # seconds; expiry and the order of changes depend on the writers' clocks
 _NO_ONE = "0"  # an id that no record has
 
 
@@ -37,10 +36,7 @@ def examine(connection: Connection, settings: Settings, now: float) -> list[Diag
 
 def _clock(connection: Connection, settings: Settings, now: float) -> Diagnostic:
     moment = connection.time_of(settings.prefix + _NO_ONE)
-    skew = now - moment
-    if abs(skew) < _MOST_SKEW:
-        return Diagnostic(True, "the clocks agree")
-    return Diagnostic(False, f"this clock is {skew:+,.0f} s from Firestore's", "synchronise this one (NTP)")
+    return clocks(now, moment, "Firestore's", "synchronise this one (NTP)")
 
 
 def _database(client: Any, settings: Settings) -> Diagnostic:

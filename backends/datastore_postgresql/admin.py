@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datastore.administration import Diagnostic
+from datastore.administration import Diagnostic, clocks
 from datastore_postgresql.client import Session
 from datastore_postgresql.schema import TABLE
 from datastore_postgresql.vectors import INDEX_OF
-
-_MOST_SKEW = 5.0  # seconds; expiry and the order of changes depend on the writers' clocks
 
 
 def examine(session: Session, schema: str, now: float) -> list[Diagnostic]:
@@ -27,13 +25,7 @@ def examine(session: Session, schema: str, now: float) -> list[Diagnostic]:
                 WHERE n.nspname = %s AND starts_with(i.relname, %s) ORDER BY 1)""",
         (schema, TABLE, schema, INDEX_OF),
     )
-    skew = now - time
-    findings = [
-        Diagnostic(True, f"PostgreSQL {version.partition(' ')[0]}"),
-        Diagnostic(True, "the clocks agree")
-        if abs(skew) < _MOST_SKEW
-        else Diagnostic(False, f"this clock is {skew:+,.0f} s from the server's", "synchronise both (NTP)"),
-    ]
+    findings = [Diagnostic(True, f"PostgreSQL {version.partition(' ')[0]}"), clocks(now, time)]
     if fsync == "off":
         findings.append(Diagnostic(False, "fsync is off: a crash of the machine may damage everything", "fsync = on"))
     elif commits == "off":

@@ -24,8 +24,11 @@ from datastore_postgresql.client import Row
 
 UNKNOWN = "-"
 """The token of a row that has none: no write makes it."""
-_INEXACT = re.compile(r"\\u0000|(?:\A|[:,\[])-?(?:\d[\d.]*e(?!-)|0\.0(?![\d]))|\A ")
-"""Finds all of that, and in a text sometimes what only looks like it. A big integer's text begins with a space."""
+_NUMBER = r"-?(?:\d[\d.]*e(?!-)|0\.0(?!\d))"
+_FIRST, _LATER = re.compile(f"{_NUMBER}| "), re.compile(rf"[:,\[]{_NUMBER}")
+"""Find a number that is not held, and in a text sometimes what only looks like one. A big integer's text begins with a
+space."""
+_EXPONENT = re.compile(r"e[+\d]")
 ESCAPE = "\x01"
 """Begins a name with a NUL, which no column of text can hold."""
 _VALUE = """coalesce("valueText", "value"::text)"""
@@ -57,7 +60,10 @@ STATE = f"""coalesce("token", '-'), "_id", "createdAt", "revision", "expiresAt",
 
 def held(json: str) -> tuple[str | None, str | None]:
     """Return JSON text for the column of ``jsonb``, or for the one of text if it would not come back exactly."""
-    return (None, json) if _INEXACT.search(json) else (json, None)
+    inexact = "\\u0000" in json or _FIRST.match(json)
+    if not inexact and ("0.0" in json or _EXPONENT.search(json)):  # looking for these first takes a tenth of the time
+        inexact = _LATER.search(json)
+    return (None, json) if inexact else (json, None)
 
 
 def written(name: str | None) -> str | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import psycopg
 
+from datastore.adapters.primitives import RefusedForNowError
 from datastore.errors import (
     BackendUnavailableError,
     BackendUnusableError,
@@ -54,10 +55,6 @@ _AT_THE_DOOR = (
 )
 """What libpq says of a connection that it could not make: it hands on no code
 (https://www.postgresql.org/docs/current/libpq-status.html). What is not here counts as an outage."""
-
-
-class RefusedForNowError(BackendUnavailableError):
-    """PostgreSQL has rolled a statement back, and may carry it out later."""
 
 
 class MissingError(ConfigurationError):

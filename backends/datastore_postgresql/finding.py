@@ -13,7 +13,7 @@ from datastore.ids import scope_of
 from datastore.queries.tree import Path, asks
 from datastore_postgresql.building import build
 from datastore_postgresql.client import Session
-from datastore_postgresql.indexes import Index, best_search, conditions_of, declare
+from datastore_postgresql.indexes import Index, Way, best_search, declare, ways_of
 from datastore_postgresql.queries import Sql
 from datastore_postgresql.reading import Reader, bounds
 
@@ -29,14 +29,14 @@ class PostgresPlan(Plan):
         where: The SQL that says whether a row may match, and so is worth reading.
         sure: The SQL that says whether a row certainly matches what the database decides.
         parameters: The parameters of all.
-        searches: The conditions by which an index finds the rows; empty if none does.
+        ways: The ways by which an index finds the rows; none if none does.
         decided: The part of the query that the database decides, to check the rows that it is not sure of.
     """
 
     where: str
     sure: str
     parameters: dict[str, Any]
-    searches: Sequence[str]
+    ways: Sequence[Way]
     decided: Query
 
 
@@ -69,18 +69,20 @@ class Finder:
         scope = scope_of(range)
         filters = [piece.filter for piece in found.pieces if piece.about == "value"]
         search = None if scope is None else best_search(list(self._indexes.values()), scope[1], filters)
-        searches: list[str] = []
+        ways: list[Way] = []
         if search is not None:
-            searches = conditions_of(search, ":".join(range.start.split(":")[:2]), sql.bind)
+            ways = ways_of(search, ":".join(range.start.split(":")[:2]), sql.bind)
+            if len(found.pieces) > len(search.keys):  # others must be looked at, too
+                ways = [way._replace(decides=False) for way in ways]
         return PostgresPlan(
             pushed=found.pushed,
             residual=found.residual,
-            native={"searches": searches, "where": where, "parameters": sql.parameters},
+            native={"searches": [way.condition for way in ways], "where": where, "parameters": sql.parameters},
             index=None if search is None else search.on.name,
             where=where,
             sure=sure,
             parameters=sql.parameters,
-            searches=searches,
+            ways=ways,
             decided=query_of([piece for piece in found.pieces if piece.exact]),
         )
 
@@ -95,12 +97,13 @@ class Finder:
         if parameters["start"] >= parameters["end"]:
             return DocumentPage((), None)
         return self._reader.page(
-            f"{within} AND {plan.where}",
+            within,
             {**parameters, **plan.parameters},
             fields,
             limit,
             reverse=reverse,
-            searches=plan.searches,
+            where=plan.where,
+            ways=plan.ways,
             sure=plan.sure,
             matches=_closer_look(plan.decided),
             looked_at=Fields.ALL if asks(plan.decided.meta) else Fields.VALUE,

@@ -138,6 +138,8 @@ class Keys(NamedTuple):
     points: list[Key]
     bounds: list[tuple[str, str | float]]
     """Operators and constants, of the range that the keys are in if there are no points."""
+    decide: bool = False
+    """Whether the condition holds for all values that have one of the points."""
 
 
 def keys_by_path(filters: Iterable[Filter], longest: int) -> dict[Path, Keys]:
@@ -152,10 +154,11 @@ def keys_by_path(filters: Iterable[Filter], longest: int) -> dict[Path, Keys]:
 
 def _keys(condition: Condition, longest: int) -> Keys | None:
     match condition:
-        case In(values):
-            return Keys(list(dict.fromkeys(key for value in values for key in _points(value, longest))), [])
         case Compare("$eq", value):
-            return Keys(_points(value, longest), [])
+            return Keys(_points(value, longest), [], not _shares_key(value, longest))
+        case In(values):
+            points = list(dict.fromkeys(key for value in values for key in _points(value, longest)))
+            return Keys(points, [], not any(_shares_key(value, longest) for value in values))
         case Compare(operator, str() as text):
             text = text.partition("\0")[0][:longest]
             return Keys([], [(">=" if operator.startswith("$g") else "<=", text)])
@@ -177,13 +180,18 @@ def _points(value: Any, longest: int) -> list[Key]:
     return [("o", _NO_NUMBER)] if isinstance(value, dict) else []
 
 
+def _shares_key(value: Any, longest: int) -> bool:
+    """Return whether another value may have the same key."""
+    return len(value) >= longest if isinstance(value, str) else isinstance(value, dict | list)
+
+
 def _both(one: Keys, other: Keys) -> Keys:
     """Return where to look for what is in both. Looking at either is enough, so the smaller one is chosen."""
     if one.bounds and other.bounds:
         kind = type(one.bounds[0][1])
         same = [bound for bound in other.bounds if isinstance(bound[1], str) == issubclass(kind, str)]
         return Keys([], one.bounds + same)
-    return min(one, other, key=lambda keys: (bool(keys.bounds), len(keys.points)))
+    return min(one, other, key=lambda keys: (bool(keys.bounds), len(keys.points)))._replace(decide=False)
 
 
 class Search(NamedTuple):
@@ -218,8 +226,17 @@ def _is_ranged(keys: Sequence[Keys]) -> bool:
     return bool(keys) and bool(keys[-1].bounds)
 
 
-def conditions_of(search: Search, prefix: str, bind: Bind) -> list[str]:
-    """Return conditions for the rows that a search finds; no row fulfils two of them.
+class Way(NamedTuple):
+    """One of the ways to find rows in an index."""
+
+    condition: str
+    """The SQL condition for these rows. No row fulfils those of two ways."""
+    decides: bool
+    """Whether a row that is found certainly fulfils the conditions of the search."""
+
+
+def ways_of(search: Search, prefix: str, bind: Bind) -> list[Way]:
+    """Return the ways to find the rows of a search.
 
     There is one for each combination of keys, if there are few: PostgreSQL reads the rows of each in the order of ids,
     and no more than are wanted. Otherwise there is one for each combination of kinds.
@@ -234,7 +251,7 @@ def conditions_of(search: Search, prefix: str, bind: Bind) -> list[str]:
     number = 1
     for keys in search.keys:
         number *= len(keys.points) + 1
-    ways: list[list[str]] = []
+    ways: list[list[Way]] = []
     parts = 1
     for keys, expressions in zip(search.keys, index.keys, strict=False):
         ways.append(_ways(keys, *expressions, bind, merged=number <= _MERGED))
@@ -242,25 +259,29 @@ def conditions_of(search: Search, prefix: str, bind: Bind) -> list[str]:
         if parts > _MOST_SEARCHES:
             ways.pop()
             break
-    return [" AND ".join((scope, *way)) for way in product(*ways)]
-
-
-def _ways(keys: Keys, text: str, number: str, bind: Bind, *, merged: bool) -> list[str]:
-    """Return the conditions that the keys of a field are some of those to look at; no row fulfils two of them."""
-
-    def exactly(key: Key) -> str:
-        stands_alone = key[0] != "n"
-        return f"{text} = {bind(key[0], 'text')} AND {number} = " + (
-            _NO_NUMBER if stands_alone else bind(key[1], "numeric")
+    return [
+        Way(
+            " AND ".join((scope, *(one.condition for one in way))),
+            len(ways) == len(search.keys) and all(one.decides for one in way),
         )
+        for way in product(*ways)
+    ]
+
+
+def _ways(keys: Keys, text: str, number: str, bind: Bind, *, merged: bool) -> list[Way]:
+    """Return the ways to find the rows whose keys of a field are some of those to look at."""
+
+    def exactly(key: Key) -> Way:
+        constant = bind(key[1], "numeric") if key[0] == "n" else _NO_NUMBER
+        return Way(f"{text} = {bind(key[0], 'text')} AND {number} = {constant}", keys.decide and key != _ANYTHING)
 
     anything = exactly(_ANYTHING)
     if keys.bounds:
         if isinstance(keys.bounds[0][1], str):
             bounds = " AND ".join(f"{text} {how} {bind(f's{what}', 'text')}" for how, what in keys.bounds)
-            return [f"{text} >= 's' AND {text} < 't' AND {bounds}", anything]
+            return [Way(f"{text} >= 's' AND {text} < 't' AND {bounds}", False), anything]
         bounds = " AND ".join(f"{number} {how} {bind(as_json(what), 'numeric')}" for how, what in keys.bounds)
-        return [f"{text} = 'n' AND {bounds}", anything]
+        return [Way(f"{text} = 'n' AND {bounds}", False), anything]
     if merged:
         return [*map(exactly, keys.points), anything]
     texts = [point[0] for point in keys.points if point[0] != "n"]
@@ -268,4 +289,4 @@ def _ways(keys: Keys, text: str, number: str, bind: Bind, *, merged: bool) -> li
     found = [f"{text} = ANY({bind([*texts, _ANYTHING[0]], 'text[]')}) AND {number} = {_NO_NUMBER}"]
     if numbers:
         found.append(f"{text} = 'n' AND {number} = ANY({bind(numbers, 'text[]')}::numeric[])")
-    return found
+    return [Way(one, False) for one in found]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from datastore.adapters.knowledge import Memory
 from datastore.backend import BareDocuments, Document, DocumentPage, Fields, IdRange, NamespaceStats
@@ -12,9 +13,12 @@ from datastore.times import parse_time
 from datastore_postgresql.client import Row, Session
 from datastore_postgresql.codec import COLUMNS, CONDITIONS, UNLESS_SURE, document_of, read_name, seen_of
 
+if TYPE_CHECKING:
+    from datastore_postgresql.indexes import Way
+
 SCAN_PAGE = 10_000
 PAGE_BYTES = 8_000_000
-"""A page ends before this many bytes of values, or with its first record."""
+"""A page ends with the record whose value reaches this many bytes."""
 SIZE = """coalesce("bytes", octet_length("value"::text), octet_length("valueText"), 0)"""
 PREFIX = """substring("_id" FROM '^[^:]*:[^:]*')"""
 LIVE = '("expiresAt" IS NULL OR "expiresAt" > %(at)s)'
@@ -28,23 +32,25 @@ class Reader:
         self._session = session
         self._table = table
         self._memory = memory
+        self._read = {
+            (fields, one): f"SELECT {columns}{'' if fields is Fields.KEY else f', {CONDITIONS}'} FROM {table} "
+            f'WHERE "_id" = {"%s" if one else "ANY(%s::text[])"}'
+            for fields, columns in COLUMNS.items()
+            for one in (True, False)
+        }
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`.
 
         Requests: 1.
         """
-        more = "" if fields is Fields.KEY else f", {CONDITIONS}"
         one = len(ids) == 1
-        rows = self._session.ask(
-            f'SELECT {COLUMNS[fields]}{more} FROM {self._table} WHERE "_id" {"= %s" if one else "= ANY(%s)"}',
-            (ids[0] if one else list(ids),),
-        )
+        rows = self._session.ask(self._read[fields, one], (ids[0] if one else list(ids),))
         documents: dict[str, Document] = {}
         for row in rows:
             id = row[0]
             documents[id] = document = decoded(id, partial(document_of, row, fields))
-            if more:
+            if fields is not Fields.KEY:
                 self._memory.note(id, seen_of(document, row, fields))
         return documents
 
@@ -53,33 +59,35 @@ class Reader:
 
         Requests: 1; 0 for an empty range.
         """
-        where, parameters = bounds(range, after, reverse=reverse)
+        within, parameters = bounds(range, after, reverse=reverse)
         if parameters["start"] >= parameters["end"]:
             return DocumentPage((), None)
-        return self.page(where, parameters, fields, limit, reverse=reverse)
+        return self.page(within, parameters, fields, limit, reverse=reverse)
 
     def page(
         self,
-        where: str,
+        within: str,
         parameters: Mapping[str, object],
         fields: Fields,
         limit: int,
         *,
         reverse: bool = False,
-        searches: Sequence[str] = (),
+        where: str = "TRUE",
+        ways: Sequence[Way] = (),
         sure: str = "TRUE",
         matches: Callable[[Document], bool] | None = None,
         looked_at: Fields = Fields.KEY,
     ) -> DocumentPage:
-        """Return a page of the rows that fulfil a condition, in the order of their ids.
+        """Return a page of the rows that fulfil some conditions, in the order of their ids.
 
         Args:
-            where: The condition.
-            parameters: Its parameters.
+            within: The condition for the range of ids.
+            parameters: The parameters of all conditions.
             fields: How much of each is read.
             limit: The most rows.
             reverse: The opposite order.
-            searches: Conditions besides, each answered by an index alone; no row fulfils two of them.
+            where: Whether a row may be wanted.
+            ways: How an index finds them, if one does.
             sure: Whether a row is certainly wanted; ``matches`` says it of the others.
             matches: Whether a document is wanted.
             looked_at: How much of a document ``matches`` looks at.
@@ -87,28 +95,29 @@ class Reader:
         order = f'ORDER BY "_id" {"DESC" if reverse else "ASC"}'
         parameters = {**parameters, "limit": limit, "most": PAGE_BYTES}
         if fields is Fields.KEY and matches is None:
-            rows = self._session.ask(
-                f'SELECT "_id", "expiresAt" FROM {self._table} WHERE {where} {order} LIMIT %(limit)s', parameters
-            )
+            found = f'SELECT "_id", "expiresAt" FROM {self._table} WHERE {within} AND {where} {order} LIMIT %(limit)s'
+            rows = self._session.ask(found, parameters)
             return DocumentPage(_bare(rows), rows[-1][0] if len(rows) == limit else None)
         read = fields if matches is None else max(fields, looked_at)
         columns, size = COLUMNS[read], SIZE
         if fields is Fields.KEY:
             columns, size = UNLESS_SURE[read], f"CASE WHEN sure THEN 0 ELSE {SIZE} END"
-        found = f"SELECT *, {sure} AS sure FROM {self._table} WHERE {where}"
-        if searches:
-            some = [f"({found} AND {search} {order} LIMIT %(limit)s)" for search in searches]
+        found = f"SELECT *, {sure} AS sure FROM {self._table} WHERE {within} AND {where}"
+        if ways:
+            decided = f"SELECT *, TRUE AS sure FROM {self._table} WHERE {within}"
+            some = [
+                f"({decided if way.decides else found} AND {way.condition} {order} LIMIT %(limit)s)" for way in ways
+            ]
             found = f"SELECT * FROM ({' UNION ALL '.join(some)}) AS searched"
         rows = self._session.ask(
             f"""
-            SELECT {columns}, sure, found FROM (
-                SELECT *, {size} AS size, count(*) OVER () AS found,
-                    sum({size}) OVER ({order} ROWS UNBOUNDED PRECEDING) AS total
+            SELECT {columns}, sure, total FROM (
+                SELECT *, {size} AS size, sum(({size})::float8) OVER ({order} ROWS UNBOUNDED PRECEDING) AS total
                 FROM ({found} {order} LIMIT %(limit)s) AS page
-            ) AS summed WHERE total <= %(most)s OR total = size {order}""",
+            ) AS summed WHERE total - size < %(most)s {order}""",
             parameters,
         )
-        more = bool(rows) and (len(rows) == limit or len(rows) < rows[0][-1])
+        more = bool(rows) and (len(rows) == limit or rows[-1][-1] >= PAGE_BYTES)
         after = rows[-1][0] if more else None
         unsure = {row[0] for row in rows if not row[-2]}
         if fields is Fields.KEY and not unsure:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterator
 
-from datastore import deadlines
 from datastore.adapters.knowledge import Memory
-from datastore.adapters.removing import Removal, Removals
+from datastore.adapters.removing import PageRemover, Removal, Removed, pages_of
 from datastore.backend import Fields, Forgotten, IdRange
 from datastore_postgresql.client import Session
 from datastore_postgresql.reading import WITHIN, Reader
@@ -20,9 +19,8 @@ class Remover:
 
     def __init__(self, session: Session, table: str, memory: Memory, reader: Reader) -> None:
         self._session = session
-        self._memory = memory
         self._reader = reader
-        self._removals = Removals(Removal)
+        self._pages = PageRemover(memory)
         own = f'DELETE FROM {table} WHERE "_id" = ANY(%(ids)s) AND "revision" IS NOT NULL'
         result = 'RETURNING "_id", "expiresAt" IS NULL OR "expiresAt" > %(at)s'
         self._all = f"{own} {result}"
@@ -33,48 +31,28 @@ class Remover:
 
     def clear(self, range: IdRange, at: str) -> int:
         """See `Backend.clear`."""
-        return self._remove(("clear", range, at), self._all, at, self._pages(range, at)).live
+        return self._remove_all("clear", range, at).live
 
     def forget(self, range: IdRange, at: str) -> Forgotten:
         """See `Backend.forget`."""
-        removal = self._remove(("forget", range, at), self._all, at, self._pages(range, at))
+        removal = self._remove_all("forget", range, at)
         return Forgotten(removal.live, removal.expired)
 
     def purge(self, at: str, range: IdRange) -> int:
         """See `Backend.purge`."""
-        return self._remove(("purge", range, at), self._expired, at, self._expired_pages(range, at)).expired
+        removed = self._pages.remove(
+            ("purge", range, at), self._expired_pages(range, at), lambda page: self._remove(self._expired, page, at)
+        )
+        return removed.expired
 
-    def _remove(self, call: Hashable, statement: str, at: str, pages: Iterable[dict[str, bool]]) -> Removal:
-        """Remove pages of records, by id and whether they are live. One in doubt that is not found again is gone."""
-        with self._removals.carry_out(call) as removal:
-            for page in pages:
-                deadlines.check()
-                if not page:
-                    continue
-                for id in page:
-                    self._memory.forget(id)
-                removal.send(page)
-                removed: dict[str, bool] = dict(self._session.ask(statement, {"ids": sorted(page), "at": at}))
-                for id in page:
-                    if id in removed:
-                        removal.in_doubt[id] = removed[id]
-                        removal.removed(id)
-                    else:
-                        removal.kept(id)
-            for id in list(removal.in_doubt):
-                removal.removed(id)
-        return removal
+    def _remove_all(self, call: str, range: IdRange, at: str) -> Removal:
+        pages = pages_of(lambda after: self._reader.scan(range, Fields.KEY, PAGE, after, reverse=False), at)
+        return self._pages.remove((call, range, at), pages, lambda page: self._remove(self._all, page, at))
 
-    def _pages(self, range: IdRange, at: str) -> Iterator[dict[str, bool]]:
-        after: str | None = None
-        while True:
-            page = self._reader.scan(range, Fields.KEY, PAGE, after, reverse=False)
-            yield {one.id: one.expires_at is None or one.expires_at > at for one in page.documents}
-            if page.after is None:
-                return
-            after = page.after
+    def _remove(self, statement: str, page: Removed, at: str) -> Removed:
+        return dict(self._session.ask(statement, {"ids": sorted(page), "at": at}))
 
-    def _expired_pages(self, range: IdRange, at: str) -> Iterator[dict[str, bool]]:
+    def _expired_pages(self, range: IdRange, at: str) -> Iterator[Removed]:
         while True:
             rows = self._session.ask(self._find.format(page=PAGE), {**range._asdict(), "at": at})
             yield {id: False for (id,) in rows}

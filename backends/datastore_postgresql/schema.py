@@ -65,10 +65,10 @@ def settle(session: Session, settings: Settings) -> dict[str, str]:
 
     def read() -> int | None:
         nonlocal there, indexes
-        ((version, encoding, name, comment, declared),) = session.ask(
+        ((process, version, encoding, name, comment, declared),) = session.ask(
             """
-            SELECT current_setting('server_version_num')::int, current_setting('server_encoding'), c.oid IS NOT NULL,
-                obj_description(c.oid, 'pg_class'),
+            SELECT pg_backend_pid(), current_setting('server_version_num')::int, current_setting('server_encoding'),
+                c.oid IS NOT NULL, obj_description(c.oid, 'pg_class'),
                 (SELECT jsonb_object_agg(i.relname, obj_description(i.oid, 'pg_class'))
                     FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid
                     WHERE x.indrelid = c.oid AND x.indisvalid AND obj_description(i.oid, 'pg_class') IS NOT NULL)
@@ -83,6 +83,7 @@ def settle(session: Session, settings: Settings) -> dict[str, str]:
                 f"and the encoding is {encoding}",
                 backend=NAME,
             )
+        session.prepare_if_direct(process)
         there, indexes = name, declared or {}
         found = _FORMAT.search(comment or "")
         return None if found is None else int(found[1])

@@ -28,8 +28,8 @@ def connect(url: Url) -> Backend:
     The schema is ``public`` if none is named. Parameters of the URL: ``socket`` (the folder of a Unix socket, in place
     of the host), ``sslmode`` and ``sslrootcert`` (as in libpq, ``prefer`` and its own file), ``timeout`` (seconds
     without an answer after which a request has failed, 10), ``pool`` (the most connections that are kept open, 32),
-    ``create`` (``false`` makes no table), ``prepare`` (``true`` prepares statements), ``isolation`` (``database`` gives
-    each user a schema).
+    ``create`` (``false`` makes no table), ``prepare`` (whether to prepare statements; where no pooler is in between),
+    ``isolation`` (``database`` gives each user a schema).
 
     Raises:
         ConfigurationError: If the URL is wrong, there is no store and ``create`` is false, or the server is too old or
@@ -84,7 +84,7 @@ def settings_of(url: Url) -> Settings:
         pool=url.parameter("pool", positive, 32),
         create=url.parameter("create", boolean, True),
         earlier_format=url.earlier_format,
-        prepare=url.parameter("prepare", boolean, False),
+        prepare=url.parameter("prepare", boolean, None),
     )
     url.check_all_taken()
     return settings

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from datastore.administration import Diagnostic
+from datastore.administration import Diagnostic, clocks
 from datastore.errors import DataStoreError
 from datastore_redis.client import Session
 
-_MOST_SKEW = 5.0  # seconds; expiry and the order of changes depend on the writers' clocks
 _KEEP = "set appendonly yes (and appendfsync always to lose nothing at all)"
 
 
@@ -23,12 +22,7 @@ def examine(session: Session, now: float) -> list[Diagnostic]:
     appends, syncs, saves, policy = map(_setting, answers)
     findings = [_version(told)]
     if not isinstance(time, DataStoreError):
-        skew = now - (int(time[0]) + int(time[1]) / 1e6)
-        findings.append(
-            Diagnostic(True, "the clocks agree")
-            if abs(skew) < _MOST_SKEW
-            else Diagnostic(False, f"this clock is {skew:+,.0f} s from the server's", "synchronise both (NTP)")
-        )
+        findings.append(clocks(now, int(time[0]) + int(time[1]) / 1e6))
     findings.append(_durability(appends or {"1": "yes", "0": "no"}.get(told.get("aof_enabled", "")), syncs, saves))
     policy = policy or told.get("maxmemory_policy")
     if policy is not None:

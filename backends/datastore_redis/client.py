@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -12,8 +11,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from datastore import deadlines
-from datastore.errors import ClosedError, DataStoreError
-from datastore.turns import Calls
+from datastore.adapters.connections import Connections
+from datastore.errors import DataStoreError
 from datastore_redis.failures import NAME, failed, refused
 from datastore_redis.scripts import SCRIPTS, Names, Script
 
@@ -47,25 +46,13 @@ def packed(commands: Sequence[Command]) -> bytes:
     return b"".join(map(pack_command, commands))
 
 
-class Session:
-    """Connections that are kept for the next request. A list of them needs no lock that an interrupt could leave."""
+class Session(Connections[Any]):
+    """The connections of one store."""
 
     def __init__(self, settings: Settings) -> None:
+        super().__init__(NAME, "Redis", settings.pool)
         self.settings = settings
         self.names = Names(settings.name)
-        self.after_fork()
-        self._closed = False
-
-    def after_fork(self) -> None:
-        """Forget the connections, which belong to the parent."""
-        self._idle: deque[Any] = deque()
-        self._under_way = Calls("a request to Redis")
-
-    def close(self) -> None:
-        """Close the connections that nobody uses; the others follow."""
-        self._closed = True
-        while self._idle:
-            self._idle.pop().disconnect()
 
     def ask(self, *commands: Command) -> list[Any]:
         """Send commands in one request, and return their answers.
@@ -97,10 +84,10 @@ class Session:
 
     def _send(self, commands: Sequence[Command]) -> list[Any]:
         deadlines.check()
-        with self._under_way.begin():
+        with self.under_way.begin():
             connection: Any = None
             try:
-                connection = self._connection()
+                connection = self.take()
                 connection.send_packed_command([packed(commands)], check_health=False)
                 answers: list[Any] = []
                 for _ in commands:
@@ -109,40 +96,40 @@ class Session:
                     except client.ResponseError as error:
                         answers.append(error)
             except (client.RedisError, OSError) as error:
-                self._discard(connection)
+                self.discard(connection)
                 raise failed(error, self.settings.address) from error
             except BaseException:  # its answers would be taken for those of the next request
-                self._discard(connection)
+                self.discard(connection)
                 raise
-        if self._closed or len(self._idle) >= self.settings.pool:
-            connection.disconnect()
-        else:
-            self._idle.append(connection)
+        self.give_back(connection)
         return answers
 
-    def _connection(self) -> Any:
-        """Return a connection that the server has not closed, and that waits no longer than the call may take."""
-        if self._closed:
-            raise ClosedError("the store was closed", backend=NAME)
-        timeout = min(self.settings.timeout, deadlines.left())
-        while True:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                break
-            try:
-                if not connection.can_read(0):
-                    connection.update_current_socket_timeout(timeout)
-                    return connection
-            except (client.RedisError, OSError):
-                pass
-            connection.disconnect()
-        connection = self.settings.kind(
-            **self.settings.options, socket_timeout=timeout, protocol=2, driver_info=None, retry=Retry(NoBackoff(), 0)
+    def open(self) -> Any:
+        """See `Connections.open`."""
+        settings = self.settings
+        connection = settings.kind(
+            **settings.options,
+            socket_timeout=self._timeout(),
+            protocol=2,
+            driver_info=None,
+            retry=Retry(NoBackoff(), 0),
         )
         connection.connect()
         return connection
 
-    def _discard(self, connection: Any) -> None:
-        if connection is not None:
-            connection.disconnect()
+    def is_open(self, connection: Any) -> bool:
+        """See `Connections.is_open`. It then waits no longer than the call may take."""
+        try:
+            if connection.can_read(0):
+                return False
+            connection.update_current_socket_timeout(self._timeout())
+        except (client.RedisError, OSError):
+            return False
+        return True
+
+    def shut(self, connection: Any) -> None:
+        """See `Connections.shut`."""
+        connection.disconnect()
+
+    def _timeout(self) -> float:
+        return min(self.settings.timeout, deadlines.left())

@@ -7,6 +7,7 @@ import re
 from redis import exceptions as client
 
 from datastore import tls
+from datastore.adapters.primitives import RefusedForNowError
 from datastore.errors import (
     BackendUnavailableError,
     BackendUnusableError,
@@ -33,10 +34,6 @@ _LASTING = {
     "OOM": "it has no memory left (maxmemory); give it more, or remove something",
     "MISCONF": "it cannot save to its disk, and takes no writes until it can",
 }
-
-
-class RefusedForNowError(BackendUnavailableError):
-    """Redis has not carried out a command, and may do so later."""
 
 
 class WrongTypeError(InternalError):

@@ -133,8 +133,22 @@ class Reader:
         Requests: 1.
         """
         start = "-" if after is None else f"({after}"
-        found = self._session.ask(("ZRANGEBYLEX", self._names.users, start, "+", "LIMIT", 0, USERS_PAGE))[0]
-        return [user.decode() for user in found]
+        page: Command = ("ZRANGEBYLEX", self._names.users, start, "+", "LIMIT", 0, USERS_PAGE)
+        found, marks = self._session.ask(page, ("ZRANGE", self._names.leaving, 0, -1))
+        users = [user.decode() for user in found]
+        if marks:
+            last = users[-1] if len(users) == USERS_PAGE else None
+            leaving = {mark.decode().partition(AFTER_ID)[0] for mark in marks}
+            some = {user for user in leaving if (after is None or user > after) and (last is None or user < last)}
+            users = sorted(some.union(users))
+        return users
+
+    def leaving(self) -> list[str]:
+        """Return the marks of users who were taken off the list (`datastore_redis.scripts.LEAVE`), each after its user.
+
+        Requests: 1.
+        """
+        return [mark.decode() for mark in self._session.ask(("ZRANGE", self._names.leaving, 0, -1))[0]]
 
     def _members(self, range: IdRange, limit: int, after: str | None, *, reverse: bool) -> list[str]:
         """Return ids of a range, each with its expiry if it has one.

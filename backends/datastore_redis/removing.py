@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+import os
+from collections.abc import Iterator, Mapping
 
-from datastore import deadlines
 from datastore.adapters.knowledge import Memory
-from datastore.adapters.removing import Removal, Removals
+from datastore.adapters.removing import PageRemover, Removal, Removed, pages_of
 from datastore.backend import Fields, Forgotten, IdRange
-from datastore.ids import is_of_one_user
+from datastore.errors import BackendUnusableError
+from datastore.ids import EVERYTHING, is_of_one_user
 from datastore_redis.client import Session, run
 from datastore_redis.reading import Reader
-from datastore_redis.scripts import AFTER_ID, REMOVE
+from datastore_redis.scripts import AFTER_ID, LEAVE, REMOVE
 
 _PAGE = 1_000
 """How many records one script removes, in about ten milliseconds, during which Redis answers nobody else."""
@@ -24,68 +25,68 @@ class Remover:
 
     def __init__(self, session: Session, memory: Memory, reader: Reader) -> None:
         self._session = session
-        self._memory = memory
         self._reader = reader
-        self._removals = Removals(Removal)
+        self._pages = PageRemover(memory)
 
     def clear(self, range: IdRange, at: str) -> int:
         """See `Backend.clear`."""
-        return self._remove(("clear", range, at), at, "all", self._pages(range, at)).live
+        return self._remove_all("clear", range, at).live
 
     def forget(self, range: IdRange, at: str) -> Forgotten:
         """See `Backend.forget`. The user is then off the list of users, unless somebody has written meanwhile."""
-        removal = self._remove(("forget", range, at), at, "all", self._pages(range, at))
+        removal = self._remove_all("forget", range, at)
         names, user = self._session.names, range.start.partition(":")[0]
-        self._session.ask(("ZREM", names.users, user))
-        if self._session.ask(("EXISTS", names.ids(user)))[0]:
-            self._session.ask(("ZADD", names.users, 0, user))
+        mark = user + AFTER_ID + os.urandom(8).hex()
+        try:
+            _, there = self._session.ask(
+                run(LEAVE, [names.users, names.leaving], user, mark), ("EXISTS", names.ids(user))
+            )
+        except BackendUnusableError:
+            pass  # without memory for the mark the user stays on the list, which does no harm
+        else:
+            self._settle({mark: there})
         return Forgotten(removal.live, removal.expired)
 
     def purge(self, at: str, range: IdRange) -> int:
         """See `Backend.purge`. Ids whose records Redis has forgotten by itself go, too, and are not counted."""
-        removal = self._remove(("purge", range, at), at, "expired", self._expired_pages(range, at))
-        return removal.live + removal.expired
+        if range == EVERYTHING:
+            marks = self._reader.leaving()
+            users = [mark.partition(AFTER_ID)[0] for mark in marks]
+            if marks:
+                there = self._session.ask(*(("EXISTS", self._session.names.ids(user)) for user in users))
+                self._settle(dict(zip(marks, there, strict=True)))
+        removed = self._pages.remove(
+            ("purge", range, at), self._expired_pages(range, at), lambda page: self._remove("expired", page, at)
+        )
+        return removed.live + removed.expired
 
     def drop(self) -> None:
         """Remove every key of the store."""
-        at = ""
         for user in self._users():
-            self._remove((user, at), at, "all", self._pages(IdRange(f"{user}:", f"{user};"), at))
-        self._session.ask(("DEL", self._session.names.users), ("DEL", self._session.names.format))
-
-    def _remove(self, call: Hashable, at: str, which: str, pages: Iterable[dict[str, bool]]) -> Removal:
-        """Remove pages of records, by id and whether they are live. One in doubt that is not found again is gone."""
+            self._remove_all("drop", IdRange(f"{user}:", f"{user};"), "")
         names = self._session.names
-        with self._removals.carry_out(call) as removal:
-            for page in pages:
-                deadlines.check()
-                if not page:
-                    continue
-                keys = names.index(next(iter(page)).partition(":")[0])
-                for id in page:
-                    self._memory.forget(id)
-                removal.send(page)
-                command = run(REMOVE, [*keys, *map(names.record, page)], at, which, *page)
-                for id, result in zip(page, self._session.ask(command)[0], strict=True):
-                    if result in (_NONE, _STAYS):
-                        removal.kept(id)
-                    else:
-                        removal.in_doubt[id] = result == _LIVE
-                        removal.removed(id)
-            for id in list(removal.in_doubt):
-                removal.removed(id)
-        return removal
+        self._session.ask(*(("DEL", name) for name in (names.users, names.leaving, names.format)))
 
-    def _pages(self, range: IdRange, at: str) -> Iterator[dict[str, bool]]:
-        after: str | None = None
-        while True:
-            page = self._reader.scan(range, Fields.KEY, _PAGE, after, reverse=False)
-            yield {one.id: one.expires_at is None or one.expires_at > at for one in page.documents}
-            if page.after is None:
-                return
-            after = page.after
+    def _settle(self, there: Mapping[str, int]) -> None:
+        """Return some users to the list, given by their marks whether they have records, and remove the marks.
 
-    def _expired_pages(self, range: IdRange, at: str) -> Iterator[dict[str, bool]]:
+        Requests: 1.
+        """
+        names = self._session.names
+        back = [("ZADD", names.users, 0, mark.partition(AFTER_ID)[0]) for mark, exists in there.items() if exists]
+        self._session.ask(*back, ("ZREM", names.leaving, *there))
+
+    def _remove_all(self, call: str, range: IdRange, at: str) -> Removal:
+        pages = pages_of(lambda after: self._reader.scan(range, Fields.KEY, _PAGE, after, reverse=False), at)
+        return self._pages.remove((call, range, at), pages, lambda page: self._remove("all", page, at))
+
+    def _remove(self, which: str, page: Removed, at: str) -> Removed:
+        names = self._session.names
+        keys = names.index(next(iter(page)).partition(":")[0])
+        results = self._session.ask(run(REMOVE, [*keys, *map(names.record, page)], at, which, *page))[0]
+        return {id: result == _LIVE for id, result in zip(page, results, strict=True) if result not in (_NONE, _STAYS)}
+
+    def _expired_pages(self, range: IdRange, at: str) -> Iterator[Removed]:
         for user in [range.start.partition(":")[0]] if is_of_one_user(range) else self._users():
             after: str | None = None
             while found := self._reader.expired(user, at, after):

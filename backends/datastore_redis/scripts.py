@@ -7,6 +7,10 @@ For each user there are these keys, under a name from the URL and with the user 
   id of a record that expires is followed by `AFTER_ID` and the time. So a listing of keys reads no record;
 - ``<name>:{<user>}:expiring``: the same ids, each after its time: what has expired is one range.
 
+And for all users there are ``<name>:format``; ``<name>:users``, the sorted set of those who have records; and
+``<name>:{<name>:users}:leaving``, the marks of those who are being taken off it, each after its user: one whose
+`forget` died before it had looked whether others have written meanwhile is still listed by its mark.
+
 Scripts get all keys that they touch, as clusters demand. They compare texts byte by byte: Lua would go by the locale.
 """
 
@@ -165,7 +169,10 @@ end
 """Lists what the ids of namespaces with a live record begin with, skipping from one to the next. Key: the ids.
 Arguments: the range's start and end, and the time."""
 
-SCRIPTS = (SWAP, COUNT, REMOVE, LIVE, NAMESPACES)
+LEAVE = _script("redis.call('ZADD', KEYS[2], 0, ARGV[2]) return redis.call('ZREM', KEYS[1], ARGV[1])")
+"""Takes a user off the list, and leaves a mark. Keys: the users, the marks. Arguments: the user, the mark."""
+
+SCRIPTS = (SWAP, COUNT, REMOVE, LIVE, NAMESPACES, LEAVE)
 
 
 class Names:
@@ -178,6 +185,7 @@ class Names:
     def __init__(self, name: str) -> None:
         self.name = name
         self.users = f"{name}:users"
+        self.leaving = f"{name}:{{{self.users}}}:leaving"  # in a cluster where the users are
         self.format = f"{name}:format"
 
     def ids(self, user: str) -> str:

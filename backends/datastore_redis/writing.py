@@ -13,10 +13,10 @@ from datastore.adapters.knowledge import ABSENT, Known, damaged_one
 from datastore.adapters.primitives import Counting, Primitives
 from datastore.adapters.remembering import MARK_LENGTH, REMEMBERED
 from datastore.backend import Access, Delete, Restore
-from datastore.errors import BackendUnavailableError, DataStoreError
+from datastore.errors import DataStoreError
 from datastore_redis.client import Command, Session, run
 from datastore_redis.codec import fields_of, known_of
-from datastore_redis.failures import NAME, RefusedForNowError, WrongTypeError
+from datastore_redis.failures import NAME, WrongTypeError
 from datastore_redis.scripts import COUNT, STATE, SWAP, UNKNOWN
 
 
@@ -70,10 +70,6 @@ class Records(Primitives):
             if isinstance(answer, DataStoreError) and not any(isinstance(one, DataStoreError) for one in ours):
                 raise answer
         return [self._result(*one) for one in zip(changes, tokens, ours, strict=True)]
-
-    def in_doubt(self, error: DataStoreError) -> bool:
-        """See `Primitives.in_doubt`."""
-        return isinstance(error, BackendUnavailableError) and not isinstance(error, RefusedForNowError)
 
     def _command(self, change: Change) -> tuple[str, Command]:
         names, write = self._session.names, change.write

@@ -28,6 +28,10 @@ class Counting(Enum):
     names, and does not have the mark."""
 
 
+class RefusedForNowError(BackendUnavailableError):
+    """The database has not carried out a request, and may do so later."""
+
+
 class Primitives(ABC):
     """What the toolkit asks of a database. All methods may be called from many threads at once."""
 
@@ -87,7 +91,7 @@ class Primitives(ABC):
 
     def in_doubt(self, error: DataStoreError) -> bool:
         """Return whether a change that failed may have been applied. By default: if it was not answered."""
-        return isinstance(error, BackendUnavailableError) and not isinstance(error, ThrottledError)
+        return isinstance(error, BackendUnavailableError) and not isinstance(error, ThrottledError | RefusedForNowError)
 
     def look_at_once(self, error: DataStoreError) -> bool:
         """Return whether to find out at once what became of a change in doubt: the database may be able to answer now.

@@ -7,10 +7,13 @@ settles documents in doubt: it either reads them, or knows that what it does not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
+from datastore import deadlines
+from datastore.adapters.knowledge import Memory
+from datastore.backend import DocumentPage
 from datastore.errors import DataStoreError
 from datastore.turns import keep_newest
 
@@ -46,6 +49,8 @@ class Removal:
         del self.in_doubt[id]
 
 
+Removed: TypeAlias = Mapping[str, bool]
+"""Documents by their ids, with whether each one is live."""
 R = TypeVar("R", bound=Removal)
 
 
@@ -79,3 +84,58 @@ class Removals(Generic[R]):
             self._broken_off[call] = removal
             keep_newest(self._broken_off, self._most)
             raise
+
+
+class PageRemover:
+    """Removes documents page by page, where one request removes those of a page and says which they were.
+
+    Args:
+        memory: What is known of documents.
+    """
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._removals = Removals(Removal)
+
+    def remove(self, call: Hashable, pages: Iterable[Removed], remove: Callable[[Removed], Removed]) -> Removal:
+        """Remove pages of documents. One in doubt that is not found again is gone.
+
+        Args:
+            call: Identifies the call, as for `Removals.carry_out`.
+            pages: What to remove.
+            remove: Removes some, and returns those that it has removed.
+        """
+        with self._removals.carry_out(call) as removal:
+            for page in pages:
+                deadlines.check()
+                if not page:
+                    continue
+                for id in page:
+                    self._memory.forget(id)
+                removal.send(page)
+                removed = remove(page)
+                for id in page:
+                    if id in removed:
+                        removal.in_doubt[id] = removed[id]
+                        removal.removed(id)
+                    else:
+                        removal.kept(id)
+            for id in list(removal.in_doubt):
+                removal.removed(id)
+        return removal
+
+
+def pages_of(scan: Callable[[str | None], DocumentPage], at: str) -> Iterator[Removed]:
+    """Yield what a scan finds, page by page.
+
+    Args:
+        scan: Returns the page after an id.
+        at: The time by which to tell whether a document is live.
+    """
+    after: str | None = None
+    while True:
+        page = scan(after)
+        yield {one.id: one.expires_at is None or one.expires_at > at for one in page.documents}
+        if page.after is None:
+            return
+        after = page.after

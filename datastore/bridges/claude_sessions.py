@@ -16,24 +16,21 @@ entry before one is appended: of several with the same ``uuid`` the first one co
 
 from __future__ import annotations
 
-import json
-import uuid
 from collections.abc import Mapping
 from datetime import timedelta
-from hashlib import sha256
 from typing import Any, cast
 
 from datastore import (
     AgentDataStore,
     AsyncAgentDataStore,
     AsyncLog,
-    DamagedRecordError,
     InvalidValueError,
     Record,
     ValueTooLargeError,
 )
 from datastore.bridges.extras import needs
 from datastore.bridges.given import ago, awaited, last_name, log_of, path_of, span_of, unknown_format
+from datastore.bridges.large import prefix_of, small, whole
 
 with needs("The Claude Agent SDK", "claude-agent"):
     from claude_agent_sdk import (
@@ -50,7 +47,6 @@ __all__ = ["DataStoreSessionStore"]
 
 FORMAT = 1
 _MAIN, _SUB = "claude/", "claude-sub/"
-_LARGE = 900_000  # bytes of JSON as it is written here, which is longer than as the log counts it
 
 
 class DataStoreSessionStore(SessionStore):
@@ -89,7 +85,8 @@ class DataStoreSessionStore(SessionStore):
         try:
             await log.append(*values)
         except ValueTooLargeError:
-            await log.append(*[await self._small(path, value) for value in values])
+            told = {"transcript": path}
+            await log.append(*[await small(self._store, value, "entry", _blobs(path), told) for value in values])
 
     async def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
         """Return the entries of a transcript in their order; ``None`` if there are none.
@@ -107,7 +104,7 @@ class DataStoreSessionStore(SessionStore):
             value = entry.value
             if not isinstance(value, dict) or value.get("format") != FORMAT or not {"entry", "blob"} & value.keys():
                 raise unknown_format(f"entry {entry.number} of log {log.name!r}", FORMAT)
-            found = value["entry"] if "entry" in value else await self._large(value["blob"], entry.number)
+            found = await whole(self._store, value, "entry", f"entry {entry.number}")
             id = found.get("uuid") if isinstance(found, dict) else None
             if isinstance(id, str):
                 if id in known:
@@ -180,24 +177,6 @@ class DataStoreSessionStore(SessionStore):
             await blobs.delete(blob.name, grace=0)
         await self._store.delete(path)
 
-    async def _small(self, path: str, value: dict[str, Any]) -> dict[str, Any]:
-        """Return what is appended of an entry: a large one is put into a blob first."""
-        try:
-            data = json.dumps(value["entry"], ensure_ascii=False, allow_nan=False).encode()
-        except (TypeError, ValueError):
-            return value  # the log refuses it, and says where in it the fault is
-        if len(data) < _LARGE:
-            return value
-        name = _blobs(path) + uuid.uuid4().hex
-        await self._store.blobs.put(name, data, "application/json", {"transcript": path})
-        return {"format": FORMAT, "blob": name}
-
-    async def _large(self, name: str, number: int) -> Any:
-        data = await self._store.blobs.get(name)
-        if data is None:
-            raise DamagedRecordError(f"the blob of entry {number} is gone: {name!r}")
-        return json.loads(data)
-
 
 def _path(key: Mapping[str, Any]) -> str:
     """Return the name of a transcript. Raises `InvalidNameError` if the key has none."""
@@ -213,8 +192,8 @@ def _subs(path: str) -> str:
 
 
 def _blobs(path: str) -> str:
-    """Return what the names of a transcript's blobs begin with: a blob's name is shorter than a key can be."""
-    return f"claude/{sha256(path.encode()).hexdigest()[:32]}/"
+    """Return what the names of a transcript's blobs begin with."""
+    return prefix_of("claude", path)
 
 
 def _mtime(record: Record) -> int:

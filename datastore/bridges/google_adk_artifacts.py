@@ -18,23 +18,21 @@ import time
 from datetime import timedelta
 from typing import Any
 
-from datastore import AgentDataStore, AsyncAgentDataStore, UnsupportedError
+from datastore import AgentDataStore, AsyncAgentDataStore
 from datastore.bridges.extras import needs
 from datastore.bridges.given import ago, awaited, check_keep, path_of, span_of
-from datastore.bridges.google_adk_files import FILE, OF_USER, USER_FILE, Files, encoded, key_of
+from datastore.bridges.google_adk_files import FILE, OF_USER, USER_FILE, Files, encoded, given_part, key_of, part_of
 
 with needs("Google ADK", "google-adk"):
     from google.adk.artifacts import BaseArtifactService, artifact_util
-    from google.adk.artifacts.base_artifact_service import ArtifactVersion, ensure_part
+    from google.adk.artifacts.base_artifact_service import ArtifactVersion
     from google.adk.errors.input_validation_error import InputValidationError
     from google.genai import types
-    from pydantic import ValidationError
 
 __all__ = ["DataStoreArtifactService"]
 
 _DEPTH = 5  # references from one artifact to the next that are followed, as ADK's services do
 _GONE = {"inline_data": {"mime_type": "application/octet-stream"}}  # with no bytes: what ADK saves to take a file away
-_GRACE = timedelta(hours=1)  # what is younger may be of a call that is under way
 
 
 class DataStoreArtifactService(BaseArtifactService):
@@ -78,7 +76,7 @@ class DataStoreArtifactService(BaseArtifactService):
         Requests: those of `Blobs.put`, and 2.
         """
         key = _key(app_name, user_id, filename, session_id)
-        part = ensure_part(artifact)
+        part = given_part(artifact)
         stored: dict[str, Any] = part.model_dump(mode="json", exclude_none=True)
         mime_type: str | None = None
         data: bytes | None = None
@@ -121,7 +119,7 @@ class DataStoreArtifactService(BaseArtifactService):
             found = await self._files.version(key, version)
             if found is None:
                 return None
-            part = _part(key, found["part"])
+            part = part_of(key, found["part"])
             if not artifact_util.is_artifact_ref(part):
                 break
             target = _referred(part, app_name, user_id, session_id, depth)
@@ -180,29 +178,26 @@ class DataStoreArtifactService(BaseArtifactService):
         known = await self._versions(app_name, user_id, filename, session_id)
         return next((one for one in reversed(known) if version in (None, one.version)), None)
 
-    async def prune(
-        self, *, idle: float | timedelta | None = None, keep: int | None = None, grace: float | timedelta = _GRACE
-    ) -> int:
+    async def prune(self, *, idle: float | timedelta | None = None, keep: int | None = None) -> int:
         """Delete files of which no version was saved for a time, old versions, and what no file lists any more.
 
-        For a host, now and then. The numbers of the versions that stay do not change.
+        For a host, now and then. The numbers of the versions that stay do not change. A blob that no file lists is left
+        for an hour: it may be of one that is just being saved.
 
         Args:
             idle: For how long, in seconds or as a `timedelta`; ``None`` to delete no file.
             keep: How many versions of each other file may stay, the last ones; ``None`` for all.
-            grace: For how long a blob is left that no file lists: it may be of one that is just being saved.
 
         Returns:
             How many versions were deleted.
 
         Raises:
-            InvalidValueError: If ``idle`` or ``grace`` is not above 0, or ``keep`` is not an int above 0.
+            InvalidValueError: If ``idle`` is not above 0, or ``keep`` is not an int above 0.
 
         Requests: 1 for each page of files and of blobs, and those of deleting.
         """
         check_keep(keep)
-        young, oldest = ago(span_of(grace, "grace")), None if idle is None else ago(span_of(idle, "idle"))
-        return await self._files.prune(oldest, keep, young)
+        return await self._files.prune(None if idle is None else ago(span_of(idle, "idle")), keep)
 
     async def _versions(
         self, app_name: str, user_id: str, filename: str, session_id: str | None
@@ -227,13 +222,6 @@ def _key(app_name: str, user_id: str, filename: str, session_id: str | None) -> 
     if session_id is None:
         raise InputValidationError("Session ID must be provided for session-scoped artifacts.")
     return key_of(app_name, user_id, filename, session_id)
-
-
-def _part(key: str, value: Any) -> types.Part:
-    try:
-        return types.Part.model_validate(value)
-    except ValidationError as error:
-        raise UnsupportedError(f"record {key!r} has a part that this version of google-adk does not read") from error
 
 
 def _referred(

@@ -7,10 +7,25 @@ from collections.abc import AsyncIterator, Iterable
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
-from datastore import AsyncAgentDataStore, ConflictError, DamagedRecordError, InvalidValueError, Record, limits
+from datastore import (
+    AsyncAgentDataStore,
+    ConflictError,
+    DamagedRecordError,
+    InvalidValueError,
+    Record,
+    UnsupportedError,
+    limits,
+)
+from datastore.bridges.extras import needs
 from datastore.bridges.given import path_of, text_of, unknown_format
+from datastore.bridges.large import sweep
 
-FORMAT = 1
+with needs("Google ADK", "google-adk"):
+    from google.adk.artifacts.base_artifact_service import ensure_part
+    from google.genai import types
+    from pydantic import ValidationError
+
+FORMAT = 1  # as `_file` matches it
 FILE, USER_FILE = "adk-file/", "adk-user-file/"
 OF_USER = "user:"
 """What the name of a user's file begins with, as ADK says."""
@@ -36,6 +51,25 @@ def encoded(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         raise InvalidValueError("artifact.text holds half a character (a lone surrogate)") from None
+
+
+def given_part(artifact: Any) -> types.Part:
+    """Return what is to be saved. Raises `InvalidValueError` if it is no part."""
+    try:
+        part = ensure_part(artifact)
+    except ValidationError:
+        raise InvalidValueError("artifact is a dict that is no part") from None
+    if not isinstance(part, types.Part):
+        raise InvalidValueError(f"artifact is of type {type(part).__name__}; it must be a types.Part, or a dict of one")
+    return part
+
+
+def part_of(key: str, value: Any) -> types.Part:
+    """Return the part of a version, without its content. Raises `UnsupportedError` if ADK does not know it."""
+    try:
+        return types.Part.model_validate(value)
+    except ValidationError as error:
+        raise UnsupportedError(f"record {key!r} has a part that this version of google-adk does not read") from error
 
 
 class Files:
@@ -93,7 +127,7 @@ class Files:
         if value is not None:
             await self._remove(_file(key, value)["versions"])
 
-    async def prune(self, idle: datetime | None, keep: int | None, young: datetime) -> int:
+    async def prune(self, idle: datetime | None, keep: int | None) -> int:
         """Delete files and old versions, and blobs that no file lists; see `DataStoreArtifactService.prune`."""
         used: set[str] = set()
         removed = 0
@@ -117,9 +151,9 @@ class Files:
                     continue  # as above
                 removed += len(old)
                 await self._remove(old)
-        for blob in await self._store.blobs.list(FILE):
-            if blob.name not in used and blob.updated_at < young and blob.metadata.get("key"):
-                await self._store.blobs.delete(blob.name, grace=0)
+        await sweep(
+            self._store, [blob for blob in await self._store.blobs.list(FILE) if blob.metadata.get("key")], used=used
+        )
         return removed
 
     async def _all(self) -> AsyncIterator[Record]:
@@ -138,6 +172,16 @@ def _empty(filename: str) -> Value:
 
 
 def _file(key: str, value: Any) -> Value:
-    if isinstance(value, dict) and value.get("format") == FORMAT and {"filename", "first", "versions"} <= value.keys():
-        return value
+    match value:
+        case {"format": 1, "filename": str(), "first": int(), "versions": list(versions)}:
+            if all(_is_version(version) for version in versions):
+                file: Value = value
+                return file
     raise unknown_format(f"record {key!r}", FORMAT)
+
+
+def _is_version(value: Any) -> bool:
+    match value:
+        case {"part": dict(), "custom_metadata": dict(), "create_time": int() | float(), "mime_type": str() | None}:
+            return isinstance(value.get("blob", ""), str)
+    return False

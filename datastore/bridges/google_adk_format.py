@@ -34,7 +34,7 @@ with needs("Google ADK", "google-adk"):
     from pydantic import ValidationError
     from pydantic_core import to_jsonable_python
 
-FORMAT = 1
+FORMAT = 1  # as `head_of` and `shared` match it
 SESSION, USER, APP = "adk/", "adk-user/", "adk-app/"
 _REMEMBERED = 32  # of how many changes a record of shared state says that they were made
 _ROOM = 32  # bytes that are left for the id of a session before its key is shortened, with what shortening adds
@@ -97,14 +97,43 @@ def new_head(owner: Owner, session_id: str, state: dict[str, Any], at: float, pa
 
 
 def head_of(key: str, value: Any) -> dict[str, Any]:
-    """Return the value of a session's record."""
-    return _known(key, value, {"app_name", "user_id", "id", "state", "updated", "part", "first", "last"})
+    """Return the value of a session's record.
+
+    Raises:
+        UnsupportedError: If it is not of a format that this version knows.
+    """
+    match value:
+        case {
+            "format": 1,
+            "app_name": str(),
+            "user_id": str(),
+            "id": str(),
+            "state": dict(),
+            "updated": int() | float(),
+            "part": str(),
+            "first": int(first),
+            "last": int(last),
+        } if 0 <= first <= last:
+            match value.get("pending"):
+                case None | {"id": str(), "user": dict(), "app": dict()}:
+                    head: dict[str, Any] = value
+                    return head
+    raise unknown_format(f"record {key!r}", FORMAT)
 
 
 def shared(key: str, value: Any) -> dict[str, Any]:
-    """Return the value of a record of shared state; of one that is not there, an empty one."""
-    empty = {"format": FORMAT, "state": {}, "changes": []}
-    return empty if value is None else _known(key, value, {"state", "changes"})
+    """Return the value of a record of shared state; of one that is not there, an empty one.
+
+    Raises:
+        UnsupportedError: As `head_of`.
+    """
+    match value:
+        case None:
+            return {"format": FORMAT, "state": {}, "changes": []}
+        case {"format": 1, "state": dict(), "changes": list()}:
+            known: dict[str, Any] = value
+            return known
+    raise unknown_format(f"record {key!r}", FORMAT)
 
 
 def changed(key: str, value: Any, id: str, delta: dict[str, Any]) -> dict[str, Any]:
@@ -125,20 +154,17 @@ def without_pending(head: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in head.items() if name != "pending"}
 
 
-def _known(key: str, value: Any, fields: set[str]) -> dict[str, Any]:
-    if isinstance(value, dict) and value.get("format") == FORMAT and fields <= value.keys():
-        return value
-    raise unknown_format(f"record {key!r}", FORMAT)
-
-
 def as_json(state: dict[str, Any] | None) -> dict[str, Any]:
     """Return state as ADK makes JSON of that in an event: what it cannot write becomes text, with a warning.
+
+    What begins with ``temp:`` is left out.
 
     Raises:
         InvalidValueError: If a number in it is not finite.
     """
-    _check_finite(state)
-    made: dict[str, Any] = EventActions(state_delta=state or {}).model_dump(mode="json")["state_delta"]
+    kept = {key: value for key, value in (state or {}).items() if not key.startswith(State.TEMP_PREFIX)}
+    _check_finite(kept)
+    made: dict[str, Any] = EventActions(state_delta=kept).model_dump(mode="json")["state_delta"]
     return made
 
 
@@ -150,14 +176,14 @@ def _check_finite(state: dict[str, Any] | None) -> None:
 
 
 def split(delta: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Return what of a change is the session's, the user's and the app's; what begins with ``temp:`` is nobody's."""
+    """Return what of a change is the session's, the user's and the app's."""
     parts: tuple[dict[str, Any], dict[str, Any], dict[str, Any]] = {}, {}, {}
     for key, value in delta.items():
         if key.startswith(State.USER_PREFIX):
             parts[1][key.removeprefix(State.USER_PREFIX)] = value
         elif key.startswith(State.APP_PREFIX):
             parts[2][key.removeprefix(State.APP_PREFIX)] = value
-        elif not key.startswith(State.TEMP_PREFIX):
+        else:
             parts[0][key] = value
     return parts
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
-import uuid
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, NamedTuple
 
-from datastore import AsyncAgentDataStore, DamagedRecordError, Entry, InvalidValueError, ValueTooLargeError
+from datastore import AsyncAgentDataStore, DamagedRecordError, Entry, ValueTooLargeError
 from datastore.bridges.extras import needs
-from datastore.bridges.given import log_of, unknown_format
+from datastore.bridges.given import ago, log_of, unknown_format
 from datastore.bridges.google_adk_format import FORMAT, SESSION, event_of
+from datastore.bridges.large import GRACE, small, sweep, whole
 
 with needs("Google ADK", "google-adk"):
     from google.adk.events import Event
@@ -35,7 +33,7 @@ class History:
     """The events of a session: those entries of its log to which its record leads."""
 
     def __init__(self, store: AsyncAgentDataStore, path: str) -> None:
-        self._blobs = store.blobs
+        self._store = store
         self._log = log_of(store, "", path, "session_id")
 
     @property
@@ -51,17 +49,12 @@ class History:
 
         Requests: 1 in steady state (`AgentDataStore.log_append`), and those of `Blobs.put` if it takes more than 1 MB.
         """
-        entry = {"format": FORMAT, "after": head["last"]}
+        entry = {"format": FORMAT, "after": head["last"], "event": event}
         try:
-            return await self._log.append({**entry, "event": event})
+            return await self._log.append(entry)
         except ValueTooLargeError:
-            try:
-                data = json.dumps(event, ensure_ascii=False, allow_nan=False).encode()
-            except ValueError:
-                raise InvalidValueError("event holds a number or a character that JSON does not have") from None
-            name = f"{_blobs(head)}{uuid.uuid4().hex}"
-            await self._blobs.put(name, data, "application/json", {"session": head["id"]})
-            return await self._log.append({**entry, "blob": name})
+            entry = await small(self._store, entry, "event", _blobs(head), {"session": head["id"]})
+            return await self._log.append(entry)
 
     async def read(self, head: dict[str, Any], want: int | None = None, since: float | None = None) -> list[Kept]:
         """Return events from the last one on back.
@@ -102,27 +95,15 @@ class History:
     async def remove(self, head: dict[str, Any]) -> None:
         """Remove the events of a session that is gone. Requests: those of trimming the log, and of its blobs."""
         await self._log.trim(before=head["last"] + 1)  # and not what a new session of this id appends
-        for blob in await self._blobs.list(_blobs(head)):
-            await self._blobs.delete(blob.name, grace=0)
+        blobs = await self._store.blobs.list(_blobs(head))
+        await sweep(self._store, blobs, gone={blob.name for blob in blobs})
 
-    async def keep(self, head: dict[str, Any], last: int, before: datetime) -> int:
-        """Remove all but the last events, and return how many entries that were.
-
-        Args:
-            head: The session's record.
-            last: How many stay.
-            before: Blobs of no event are left if they are younger: they may be of one that is just being appended.
-
-        Requests: those of `read` for what stays, of trimming the log, and of its blobs.
-        """
+    async def keep(self, head: dict[str, Any], last: int) -> None:
+        """Remove all but the last events. Requests: those of `read` for what stays, of trimming, and of the blobs."""
         kept = await self.read(head, last)
-        trimmed = await self._log.trim(before=kept[-1].number) if len(kept) == last else 0
-        if trimmed:
-            used = {one.blob for one in kept}
-            for blob in await self._blobs.list(_blobs(head)):
-                if blob.name not in used and blob.updated_at < before:
-                    await self._blobs.delete(blob.name, grace=0)
-        return trimmed
+        if len(kept) == last and await self._log.trim(before=kept[-1].number):
+            used = {one.blob for one in kept if one.blob is not None}
+            await sweep(self._store, await self._store.blobs.list(_blobs(head)), used=used)
 
     def _checked(self, entry: Entry) -> dict[str, Any]:
         match entry.value:
@@ -134,23 +115,16 @@ class History:
         raise unknown_format(f"entry {entry.number} of log {self.name!r}", FORMAT)
 
     async def _event(self, entry: Entry, value: dict[str, Any]) -> Kept:
-        name: str | None = value.get("blob")
-        stored = value.get("event")
-        if name is not None:
-            data = await self._blobs.get(name)
-            if data is None:
-                raise DamagedRecordError(f"the blob of entry {entry.number} of log {self.name!r} is gone")
-            stored = json.loads(data)
-        return Kept(event_of(stored, f"entry {entry.number} of log {self.name!r}"), entry.number, name)
+        what = f"entry {entry.number} of log {self.name!r}"
+        return Kept(event_of(await whole(self._store, value, "event", what), what), entry.number, value.get("blob"))
 
 
-async def remove_forgotten(store: AsyncAgentDataStore, heads: Mapping[str, dict[str, Any]], before: datetime) -> int:
+async def remove_forgotten(store: AsyncAgentDataStore, heads: Mapping[str, dict[str, Any]]) -> int:
     """Remove events of sessions that are gone, such as those that have expired, and return how many logs that were.
 
     Args:
         store: Whose.
         heads: The records of all sessions that are there, by their keys.
-        before: What is younger stays: it may be of a session that is just being created.
 
     Requests: those of `AgentDataStore.list_logs`; 1 and those of trimming for each log of none; and those of its blobs.
     """
@@ -159,14 +133,12 @@ async def remove_forgotten(store: AsyncAgentDataStore, heads: Mapping[str, dict[
         if name not in known:
             log = store.log(name)
             last = await log.last()
-            if last and last[-1].at < before and isinstance(last[-1].value, dict) and "after" in last[-1].value:
+            if last and last[-1].at < ago(GRACE) and isinstance(last[-1].value, dict) and "after" in last[-1].value:
                 await log.trim(before=last[-1].number + 1)
                 removed += 1
     parts = {head["part"] for head in heads.values()}
-    for blob in await store.blobs.list(SESSION):
-        ours = _BLOB.fullmatch(blob.name)
-        if ours and ours[1] not in parts and blob.updated_at < before:
-            await store.blobs.delete(blob.name, grace=0)
+    ours = [(blob, match) for blob in await store.blobs.list(SESSION) if (match := _BLOB.fullmatch(blob.name))]
+    await sweep(store, [blob for blob, match in ours if match[1] not in parts])
     return removed
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from heapq import nlargest
 from typing import Any
@@ -36,10 +37,11 @@ with needs("Google ADK", "google-adk"):
     from google.adk.memory.memory_entry import MemoryEntry
     from google.adk.sessions import Session
     from google.genai import types
+    from pydantic import ValidationError
 
 __all__ = ["DataStoreMemoryService"]
 
-FORMAT = 1
+FORMAT = 1  # as `_entry` matches it
 
 
 class DataStoreMemoryService(BaseMemoryService):
@@ -201,13 +203,10 @@ def _memory(event: Event, content: types.Content) -> MemoryEntry:
 
 
 def _entry(record: Record) -> MemoryEntry:
-    known = record.metadata
-    if known.get("format") != FORMAT or not isinstance(record.value, str) or not {"id", "at", "role"} <= known.keys():
-        raise unknown_format(f"record {record.key!r}", FORMAT)
-    return MemoryEntry(
-        id=known["id"],
-        content=types.Content(role=known["role"], parts=[types.Part(text=record.value)]),
-        author=known.get("author"),
-        timestamp=known.get("timestamp"),
-        custom_metadata=known.get("custom") or {},
-    )
+    match record.metadata:
+        case {"format": 1, "id": str(id), "at": int() | float(), "custom": dict(custom), **more}:
+            with suppress(ValidationError):
+                content = types.Content(role=more.get("role"), parts=[types.Part(text=record.value)])
+                author, timestamp = more.get("author"), more.get("timestamp")
+                return MemoryEntry(id=id, content=content, author=author, timestamp=timestamp, custom_metadata=custom)
+    raise unknown_format(f"record {record.key!r}", FORMAT)

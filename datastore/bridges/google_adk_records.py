@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable
 from datetime import timedelta
 from functools import partial
@@ -113,14 +112,9 @@ class Records:
         Requests: none if there is no such change; 3 for that of a user or an app, 5 for both.
         """
         if (pending := head.get("pending")) is not None:
-            changes = ((owner.user_key, pending["user"]), (owner.app_key, pending["app"]))
-            await asyncio.gather(
-                *(
-                    self._store.modify(where, partial(changed, where, id=pending["id"], delta=delta))
-                    for where, delta in changes
-                    if delta
-                )
-            )
+            for where, delta in ((owner.user_key, pending["user"]), (owner.app_key, pending["app"])):
+                if delta:
+                    await self._store.modify(where, partial(changed, where, id=pending["id"], delta=delta))
             try:
                 settled = without_pending(head)
                 revision = await self._store.set(key, settled, ttl=self._ttl, if_revision=revision)

@@ -43,8 +43,6 @@ with needs("Google ADK", "google-adk"):
 
 __all__ = ["DataStoreSessionService"]
 
-_GRACE = timedelta(hours=1)  # what is younger may be of a call that is under way
-
 
 class DataStoreSessionService(BaseSessionService):
     """Sessions that an agent's store keeps, for ``Runner(session_service=...)``.
@@ -171,28 +169,26 @@ class DataStoreSessionService(BaseSessionService):
             session.last_update_time = event.timestamp
         return self._commit_event_to_session(session, event)
 
-    async def prune(
-        self, *, idle: float | timedelta | None = None, keep: int | None = None, grace: float | timedelta = _GRACE
-    ) -> int:
+    async def prune(self, *, idle: float | timedelta | None = None, keep: int | None = None) -> int:
         """Delete sessions that were not used for a time, old events, and what is left of sessions that are gone.
 
-        For a host, now and then. State that sessions share stays.
+        For a host, now and then. State that sessions share stays. What belongs to no session stays for an hour: it may
+        be of a call that is under way.
 
         Args:
             idle: For how long, in seconds or as a `timedelta`; ``None`` to delete no session.
             keep: How many events of each other session may stay, the last ones; ``None`` for all.
-            grace: For how long something is left that belongs to no session: it may be of a call that is under way.
 
         Returns:
             How many sessions were deleted, or have expired since.
 
         Raises:
-            InvalidValueError: If ``idle`` or ``grace`` is not above 0, or ``keep`` is not an int above 0.
+            InvalidValueError: If ``idle`` is not above 0, or ``keep`` is not an int above 0.
 
         Requests: 1 for each page of sessions and 1 for each log; those of deleting; with ``keep`` 2 or more for each.
         """
         check_keep(keep)
-        young, oldest = ago(span_of(grace, "grace")), None if idle is None else ago(span_of(idle, "idle"))
+        oldest = None if idle is None else ago(span_of(idle, "idle"))
         there: dict[str, dict[str, Any]] = {}
         deleted = 0
         async for head, found in self._records.all():
@@ -203,5 +199,5 @@ class DataStoreSessionService(BaseSessionService):
                 continue
             there[found.key] = head
             if keep is not None:
-                await history.keep(head, keep, young)
-        return deleted + await remove_forgotten(self._store, there, young)
+                await history.keep(head, keep)
+        return deleted + await remove_forgotten(self._store, there)

@@ -36,7 +36,7 @@ with needs("LangGraph", "langgraph"):
     from langgraph.store.base import validate_op_namespace as check_namespace
 
 _MINUTE = 60.0
-_TTL = "ttl"
+TTL = "ttl"
 """In the metadata of a record: for how many minutes it lives after it was used."""
 
 
@@ -204,9 +204,9 @@ class _Batch:
                 continue
             value, ttl = dict(op.value), None if op.ttl is None else op.ttl * _MINUTE
             if (place := self._places.get((namespace, key))) is None:
-                plain.append(Stored(key, value, {_TTL: op.ttl}, ttl, namespace=namespace))
+                plain.append(Stored(key, value, {TTL: op.ttl}, ttl, namespace=namespace))
             else:
-                asked.append(ask_in(namespace, "set", key, value, {_TTL: op.ttl}, ttl=ttl, vector=vectors[place]))
+                asked.append(ask_in(namespace, "set", key, value, {TTL: op.ttl}, ttl=ttl, vector=vectors[place]))
         if plain:
             asked.append(ask("set_many", plain))
         yield asked + [ask_in(namespace, "delete_many", keys) for namespace, keys in gone.items()]
@@ -226,5 +226,5 @@ def _touching(records: Iterable[Record]) -> list[Asked]:
     return [
         ask_in(record.namespace, "touch", record.key, ttl=minutes * _MINUTE)
         for record in records
-        if isinstance(minutes := record.metadata.get(_TTL), int | float)
+        if isinstance(minutes := record.metadata.get(TTL), int | float)
     ]

@@ -1,9 +1,10 @@
 """The `Session` of the OpenAI Agents SDK: the items of a conversation, in an ordered log. Extra ``openai-agents``.
 
-The log of session *S* is ``openai-S``, shortened if it is too long. An entry is an item, or says that the last item was
-taken away::
+The log of session *S* is ``openai-S``, shortened if it is too long. An entry is an item, names the blob of one of more
+than 1 MB, or says that the last item was taken away::
 
     {"format": 1, "item": {"role": "user", "content": "hello"}}
+    {"format": 1, "blob": "openai/<hash of S>/<random>"}
     {"format": 1, "pop": {"seen": 7, "rest": 4}}
 
 What the session holds is what one gets by going through the log in its order, which is the same for all who read it. So
@@ -15,11 +16,12 @@ nothing came between, whoever reads goes on there, and what was popped costs nob
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from datastore import AgentDataStore, AsyncAgentDataStore, Entry
+from datastore import AgentDataStore, AsyncAgentDataStore, AsyncLog, Entry, ValueTooLargeError
 from datastore.bridges.extras import needs
 from datastore.bridges.given import ago, awaited, check_keep, log_of, span_of, unknown_format
+from datastore.bridges.large import prefix_of, small, sweep, whole
 
 with needs("The OpenAI Agents SDK", "openai-agents"):
     from agents.memory import SessionABC, SessionSettings
@@ -64,7 +66,8 @@ class DataStoreSession(SessionABC):
             InvalidNameError: If ``session_id`` is not such text.
             InvalidValueError: If ``ttl`` is not above 0.
         """
-        self._log = log_of(awaited(data_store), _PREFIX, session_id, "session_id")
+        self._store = awaited(data_store)
+        self._log = log_of(self._store, _PREFIX, session_id, "session_id")
         self._ttl = None if ttl is None else span_of(ttl, "ttl")
         self.session_id = session_id
         self.session_settings = session_settings or SessionSettings()
@@ -77,27 +80,36 @@ class DataStoreSession(SessionABC):
 
         Raises:
             UnsupportedError: If an entry is of a format that this version does not know.
+            DamagedRecordError: If the blob of a large item is gone.
 
         Requests: 1 page of the log with as many entries, however many there are; 1 or 2 more where items were popped.
-            Of all: 1 for 1,000 entries, 2 for 5,000, and so on.
+            Of all: 1 for 1,000 entries, 2 for 5,000, and so on. For each item of more than 1 MB those of `Blobs.get`.
         """
         if limit is None and self.session_settings is not None:
             limit = self.session_settings.limit
         if limit == 0:
             return []
         found, _ = await self._last(None if limit is None or limit < 0 else limit)  # as in the SDK, all for those below
-        return [entry.value["item"] for entry in reversed(found)]
+        return [entry.value["item"] if "item" in entry.value else await self._large(entry) for entry in reversed(found)]
 
     async def add_items(self, items: list[TResponseInputItem]) -> None:
         """Add items at the end, in this order.
 
         Raises:
-            InvalidValueError, ValueTooLargeError: If one is not JSON, or takes more than 1 MB. Nothing was stored.
+            InvalidValueError: If one is not JSON. Nothing was stored.
 
-        Requests: 1 in steady state; see `AgentDataStore.log_append`.
+        Requests: 1 in steady state; see `AgentDataStore.log_append`. Those of `Blobs.put` for each item of more than
+            1 MB, which is kept in a blob.
         """
-        if items:
-            await self._log.append(*({"format": FORMAT, "item": item} for item in items))
+        if not items:
+            return
+        entries: list[dict[str, Any]] = [{"format": FORMAT, "item": item} for item in items]
+        try:
+            await self._log.append(*entries)
+        except ValueTooLargeError:
+            told = {"log": self._log.name}
+            smaller = [await small(self._store, entry, "item", _blobs(self._log), told) for entry in entries]
+            await self._log.append(*smaller)
 
     async def pop_item(self) -> TResponseInputItem | None:
         """Take the last item away, and return it; ``None`` if there is none. No two callers get the same one.
@@ -112,12 +124,15 @@ class DataStoreSession(SessionABC):
         number = await self._log.append({"format": FORMAT, "pop": hint})
         if number != seen + 1:
             top, _ = await self._last(1, before=number)
-        item: TResponseInputItem | None = top[0].value["item"] if top else None
-        return item
+        return await self._large(top[0]) if top else None
 
     async def clear_session(self) -> None:
-        """Remove all items. Requests: as `AgentDataStore.log_trim`."""
-        await self._log.clear()
+        """Remove all items.
+
+        Requests: as `AgentDataStore.log_trim`, and 1 that looks for blobs; where there are some, those of reading the
+            log and of deleting them.
+        """
+        await _remove(self._store, self._log)
 
     async def prune(self, *, keep: int | None = None) -> int:
         """Give back the space of items that are past their ``ttl``, and of all but the last ones.
@@ -131,11 +146,20 @@ class DataStoreSession(SessionABC):
         Raises:
             InvalidValueError: If ``keep`` is not an int above 0.
 
-        Requests: those of `get_items` for what stays, and those of `AgentDataStore.log_trim`.
+        Requests: those of `get_items` for what stays, those of `AgentDataStore.log_trim`, 1 that looks for blobs, and
+            those of deleting the ones that are not needed and older than an hour.
         """
         check_keep(keep)
         found, newest = await self._last(keep)
-        return await self._log.trim(before=found[-1].number if found else newest + 1)
+        trimmed = await self._log.trim(before=found[-1].number if found else newest + 1)
+        used = {entry.value["blob"] for entry in found if "blob" in entry.value}
+        await sweep(self._store, await self._store.blobs.list(_blobs(self._log)), used=used)
+        return trimmed
+
+    async def _large(self, entry: Entry) -> TResponseInputItem:
+        """Return the item of an entry, which may be in a blob."""
+        item: TResponseInputItem = await whole(self._store, entry.value, "item", f"entry {entry.number}")
+        return item
 
     async def _last(self, want: int | None, before: int | None = None) -> tuple[list[Entry], int]:
         """Return the entries of the last items that the session holds, from the last one on, and the last number.
@@ -158,7 +182,7 @@ class DataStoreSession(SessionABC):
                 if oldest is not None and entry.at < oldest:
                     return found, newest
                 value = entry.value
-                if type(value) is dict and "item" in value and value.get("format") == FORMAT:  # as nearly all are
+                if type(value) is dict and value.get("format") == FORMAT and ("item" in value or "blob" in value):
                     if not popped:
                         found.append(entry)
                     popped = max(popped - 1, 0)
@@ -190,13 +214,27 @@ async def prune_sessions(data_store: AgentDataStore | AsyncAgentDataStore, *, id
     Raises:
         InvalidValueError: If ``idle`` is not above 0.
 
-    Requests: those of `AgentDataStore.list_logs`, 1 for each session, and those of clearing.
+    Requests: those of `AgentDataStore.list_logs`, 1 for each session, and those of clearing and of 1 that looks for
+        blobs for each that is cleared.
     """
     oldest, store, cleared = ago(span_of(idle, "idle")), awaited(data_store), 0
     for name in await store.list_logs(_PREFIX):
         log = store.log(name)
         last = await log.last()
         if last and last[-1].at < oldest:
-            await log.trim(before=last[-1].number + 1)  # and not what is added at this moment
+            await _remove(store, log, before=last[-1].number + 1)  # and not what is added at this moment
             cleared += 1
     return cleared
+
+
+def _blobs(log: AsyncLog) -> str:
+    """Return what the names of the blobs of a session begin with."""
+    return prefix_of("openai", log.name)
+
+
+async def _remove(store: AsyncAgentDataStore, log: AsyncLog, before: int | None = None) -> None:
+    """Remove the entries of a session before a number, or all, with their blobs."""
+    blobs = await store.blobs.list(_blobs(log))
+    named = {entry.value.get("blob") for entry in await log.read(before=before)} if blobs else set()
+    await (log.clear() if before is None else log.trim(before=before))
+    await sweep(store, blobs, gone=named)

@@ -15,6 +15,7 @@ from rich.console import Console
 from datastore.cli import (
     conforming,
     doctor,
+    frameworks,
     looking,
     mending,
     moving,
@@ -130,5 +131,19 @@ def _conclusion(report: demonstration.Report, persistent: bool, url: str, file: 
     return [*lines, f"{url} keeps nothing beyond this run; leave out --url to use a file."]
 
 
-for group in (looking, querying, mending, removing, runs, serving, viewing, tokens, tools, moving, doctor, conforming):
+for group in (
+    looking,
+    querying,
+    mending,
+    removing,
+    runs,
+    serving,
+    viewing,
+    tokens,
+    tools,
+    moving,
+    frameworks,
+    doctor,
+    conforming,
+):
     group.register(app)

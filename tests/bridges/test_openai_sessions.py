@@ -15,6 +15,7 @@ from openai.types.responses import ResponseOutputMessage, ResponseOutputText
 
 import datastore
 from datastore import (
+    DamagedRecordError,
     InvalidNameError,
     InvalidNameTypeError,
     InvalidValueError,
@@ -22,7 +23,6 @@ from datastore import (
     Quota,
     QuotaExceededError,
     UnsupportedError,
-    ValueTooLargeError,
     connect,
 )
 from datastore.bridges.openai_sessions import DataStoreSession, prune_sessions
@@ -291,12 +291,13 @@ class TestHostile:
         with pytest.raises(InvalidValueError, match="idle"):
             asyncio.run(prune_sessions(data_store, idle=ttl))
 
-    def test_what_is_no_json_or_too_large_is_refused_whole(self, session):
+    def test_what_is_no_json_is_refused_whole(self, session, data_store):
         add(session, 1)
-        for item, error in (({"a": {1, 2}}, InvalidValueError), ({"a": "x" * 1_000_001}, ValueTooLargeError)):
-            with pytest.raises(error):
+        for item in ({"a": {1, 2}}, {"a": "x" * 1_000_001, "b": float("nan")}):
+            with pytest.raises(InvalidValueError):
                 asyncio.run(session.add_items([said(2), item]))
         assert items_of(session) == [1]
+        assert data_store.blobs.list() == []
 
     @pytest.mark.parametrize(
         "value",
@@ -322,6 +323,63 @@ class TestHostile:
         data_store.log("openai-talk").append({"format": 1, "pop": {"seen": 2, "rest": rest}})
         assert items_of(session) in ([1], [])
         assert items_of(session, 1) in ([1], [])
+
+
+LARGE = [{"role": "user", "content": sign * 1_200_000} for sign in "ab"]
+
+
+@ON_SERVERS
+class TestLarge:
+    """Items of more than 1 MB, which are in blobs beside the log."""
+
+    def test_they_are_as_all_others(self, session, data_store):
+        items = [said(0), LARGE[0], said(1), {"content": "é" * 300_000}, LARGE[1], said(2)]
+        asyncio.run(session.add_items(items))
+        assert asyncio.run(session.get_items()) == items
+        assert asyncio.run(session.get_items(2)) == items[-2:]
+        assert pop(session) == 2
+        assert asyncio.run(session.pop_item()) == LARGE[1]
+        assert asyncio.run(session.get_items()) == items[:4]
+        assert len(data_store.blobs.list()) == 2, "one of fewer than 1 MB is an entry"
+
+    def test_clearing_removes_them_and_pruning_what_is_not_needed(self, url):
+        late = [7_200.0]
+        with connect(url, clock=lambda: time.time() - late[0]) as store:
+            data_store = store.agent("ann", "assistant")
+            session, other = (DataStoreSession(data_store, name) for name in ("talk", "other"))
+            asyncio.run(session.add_items(LARGE))
+            asyncio.run(other.add_items(LARGE[:1]))
+            late[0] = 0.0
+            asyncio.run(session.add_items([said(1), *LARGE]))
+            asyncio.run(session.pop_item())
+            assert asyncio.run(session.prune(keep=2)) > 0
+            assert asyncio.run(session.get_items()) == [said(1), LARGE[0]]
+            assert len(data_store.blobs.list()) == 3, (
+                "one that was put a moment ago may be of an item that is being added"
+            )
+            asyncio.run(session.clear_session())
+            assert len(data_store.blobs.list()) == 1
+            assert asyncio.run(prune_sessions(data_store, idle=3_600)) == 1
+            assert data_store.blobs.list() == []
+
+    def test_one_whose_blob_is_gone_is_damage(self, session, data_store):
+        asyncio.run(session.add_items(LARGE[:1]))
+        data_store.blobs.delete(data_store.blobs.list()[0].name)
+        with pytest.raises(DamagedRecordError, match="the blob of entry 1 is gone"):
+            asyncio.run(session.get_items())
+
+    def test_what_they_cost(self, place, url):
+        with counted(place, url) as asked:
+            data_store = asked.store.agent("ann", "assistant")
+            session = DataStoreSession(data_store, "talk")
+            add(session, 1, 2)
+            put = asked.by(lambda: data_store.blobs.put("openai/x", b"x" * 1_200_000, grace=0))
+            got = asked.by(lambda: data_store.blobs.get("openai/x"))
+            small = asked.by(lambda: add(session, 3))
+            assert asked.by(lambda: asyncio.run(session.add_items([said(4), LARGE[0]]))) <= small + put + 1
+            one = asked.by(lambda: asyncio.run(session.get_items(4)))
+            add(session, 5, 6, 7, 8)
+            assert asked.by(lambda: asyncio.run(session.get_items(4))) == one - got, "those before are not read"
 
 
 class TestKeeping:

@@ -237,6 +237,9 @@ class TestHostile:
                     save(service, text("x"), **{parameter: value})
         with pytest.raises(InvalidValueError, match="artifact"):
             save(service, text("\ud800"))
+        for artifact in ("text", None, {"inline_data": 3}):
+            with pytest.raises(InvalidValueError, match="artifact"):
+                save(service, artifact)
         with pytest.raises(InvalidValueError, match="ttl"):
             DataStoreArtifactService(store.agent("ann", "assistant"), ttl=0)
 
@@ -246,7 +249,8 @@ class TestHostile:
         value = data_store.get(key)
         newer = json.loads(json.dumps(value))
         newer["versions"][0]["part"]["from_the_future"] = 1
-        for other in ({**value, "format": 2}, [], newer):
+        others = [{**value, name: None} for name in value]
+        for other in ({**value, "format": 2}, [], newer, *others, {**value, "versions": [{}]}):
             data_store.set(key, other)
             with pytest.raises(UnsupportedError, match=f"record '{key}'"):
                 load(service)

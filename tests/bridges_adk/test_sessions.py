@@ -3,6 +3,7 @@
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
@@ -25,6 +26,7 @@ from datastore import (
     ValueTooLargeError,
     connect,
 )
+from datastore.bridges.google_adk_history import History
 from datastore.bridges.google_adk_sessions import DataStoreSessionService
 from datastore.conformance.faults import Wrapped, backend_of
 from tests.bridges.counting import counted
@@ -53,12 +55,15 @@ def read(service, config=None, **kwargs):
 
 
 @ON_SERVERS
-def test_of_those_who_append_at_the_same_moment_nobody_loses_an_event_or_a_change(store, data_store):
+def test_of_those_who_append_at_the_same_moment_nobody_loses_an_event_or_a_change(place, url, store, data_store):
     """Each has read the session when it appends, and reads it again if it was too late."""
     create(DataStoreSessionService(data_store), state={"count": 0})
 
-    async def work(who):
-        service = DataStoreSessionService(store.agent("ann", f"agent {who}"))
+    def work(who):
+        with nullcontext(store) if place == "memory" else connect(url) as mine:  # as a process of its own
+            asyncio.run(talk(who, DataStoreSessionService(mine.agent("ann", f"agent {who}"))))
+
+    async def talk(who, service):
         for turn in range(4):
             while True:
                 session = await service.get_session(**TALK, config=LAST_TWO)
@@ -70,7 +75,7 @@ def test_of_those_who_append_at_the_same_moment_nobody_loses_an_event_or_a_chang
                     continue
 
     with ThreadPoolExecutor(3) as threads:
-        list(threads.map(lambda who: asyncio.run(work(who)), range(3)))
+        list(threads.map(work, range(3)))
     found = read(DataStoreSessionService(data_store))
     assert sorted(numbers(found)) == sorted(10 * who + turn for who in range(3) for turn in range(4))
     for who in range(3):
@@ -79,6 +84,29 @@ def test_of_those_who_append_at_the_same_moment_nobody_loses_an_event_or_a_chang
     assert [event.actions.state_delta["count"] for event in found.events] == list(range(1, 13))
     shared = {f"{scope}:{who}-{turn}": who for scope in ("user", "app") for who in range(3) for turn in range(4)}
     assert found.state == {"count": 12} | shared
+
+
+def test_who_is_overtaken_between_the_event_and_the_record_is_stale(service, store, monkeypatch):
+    session = create(service, state={"n": 0})
+    other = DataStoreSessionService(store.agent("ann", "other"))
+    append_entry = History.append
+
+    async def overtaken(self, head, event):
+        monkeypatch.setattr(History, "append", append_entry)
+        number = await append_entry(self, head, event)
+        theirs = await other.get_session(**TALK)
+        assert (theirs.events, theirs.state) == ([], {"n": 0})  # what is not in the record yet is not seen
+        await other.append_event(theirs, said(1, n=1, **{"user:u": 1}))
+        return number
+
+    monkeypatch.setattr(History, "append", overtaken)
+    with pytest.raises(StaleSessionError):
+        append(service, session, said(2, n=2, **{"user:u": 2}))
+    assert session.state == {"n": 0}
+    found = read(service)
+    assert (numbers(found), found.state) == ([1], {"n": 1, "user:u": 1})
+    append(service, found, said(2, n=2))
+    assert numbers(read(other)) == [1, 2]
 
 
 class Dies(Wrapped):
@@ -293,8 +321,9 @@ class TestHostile:
             with pytest.raises(error):
                 append(service, session, event)
             assert session.events == []
-        with pytest.raises(InvalidValueError):
+        with pytest.raises(InvalidValueError, match="state holds a number that is not finite"):
             create(service, session_id="other", state={"n": float("inf")})
+        create(service, session_id="third", state={"temp:n": float("inf")})
         append(service, session, said(2, when=timedelta(seconds=1)))
         found = read(service)
         assert (numbers(found), found.state) == ([2], {"when": "PT1S"})
@@ -344,7 +373,8 @@ class TestHostile:
     def test_a_record_of_an_unknown_format_is_refused(self, service, data_store, key):
         create(service, state={"user:u": 1, "app:a": 1})
         value = data_store.get(key)
-        for other in ({**value, "format": 2}, {"format": 1}, [value]):
+        changed = [{**value, name: None} for name in value if name != "event"]
+        for other in ({**value, "format": 2}, {"format": 1}, [value], *changed, {**value, "pending": [], "changes": 1}):
             data_store.set(key, other)
             with pytest.raises(UnsupportedError, match=f"record '{key}' is not of format 1"):
                 read(service)

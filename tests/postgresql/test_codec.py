@@ -6,6 +6,7 @@ import pytest
 
 from datastore.backend import Fields
 from datastore.conformance.topics.moving import document, restoring
+from datastore.errors import InternalError
 from datastore_postgresql.codec import held, read_name, written
 
 VALUES = [
@@ -82,3 +83,30 @@ def test_a_document_is_restored_field_for_field_over_another(backend):
     )  # fmt: skip
     assert backend.restore([restoring(bare, whole.revision, moment=1)])[0].done
     assert backend.read([whole.id], Fields.ALL) == {whole.id: bare}
+
+
+ARRAYS = [
+    [],
+    [None],
+    ["", None, "NULL", "{", "}", ",", '"', "\\", '\\"', "é", "\x01\x01", " a "],
+    [b"", None, b"\0\\"],
+]
+
+
+@pytest.mark.server("postgresql")
+@pytest.mark.parametrize("items", ARRAYS)
+def test_a_list_is_an_array_as_it_is(backend, items):
+    kind = "bytea" if b"" in items else "text"
+    assert backend._session.ask(f"SELECT unnest(%s::{kind}[])", (items,)) == [(item,) for item in items]
+
+
+@pytest.mark.server("postgresql")
+@pytest.mark.parametrize("parameter", ["a\0b", ["a", "b\0c"]])
+def test_a_text_that_would_be_cut_off_is_never_sent(backend, wire, parameter):
+    with pytest.raises(InternalError, match="NUL"):
+        backend._session.ask("SELECT %s", (parameter,))
+
+
+@pytest.mark.server("postgresql")
+def test_a_parameter_may_stand_in_several_places_and_a_percent_sign_is_doubled(backend):
+    assert backend._session.ask("SELECT %(a)s::int %% 4, %(a)s::text, %(b)s", {"b": "c", "a": 6}) == [(2, "6", "c")]

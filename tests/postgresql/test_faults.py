@@ -264,16 +264,18 @@ def test_a_role_that_may_only_read(url, agent, sql):
         sql("DROP OWNED BY reader; DROP ROLE reader")
 
 
-def test_nothing_is_kept_in_a_session_so_a_pooler_may_change_it_for_each_request(agent, backend, wire):
+def test_nothing_is_kept_in_a_session_so_a_pooler_may_change_it_for_each_request(url, wire):
     """As PgBouncer does in transaction mode."""
-    for number in range(8):
-        agent.set("k", number)
-        assert agent.get("k") == number
-        connection = backend._session._idle[-1]
-        assert connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
-        assert connection.execute("SELECT count(*) FROM pg_prepared_statements").fetchall() == [(0,)]
-        if number % 2:
-            backend._session._idle.pop().close()
+    with datastore.connect(f"{url}?prepare=false", tracking="off") as store:
+        agent = store.agent("u", "a")
+        for number in range(8):
+            agent.set("k", number)
+            assert agent.get("k") == number
+            connection = store.backend._session._idle[-1]
+            assert connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+            assert connection.execute("SELECT count(*) FROM pg_prepared_statements").fetchall() == [(0,)]
+            if number % 2:
+                store.backend._session._idle.pop().close()
     assert not any(
         statement.strip().startswith(("BEGIN", "SET ", "PREPARE", "DEALLOCATE")) for statement in wire.requests
     )

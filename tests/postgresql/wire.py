@@ -18,12 +18,12 @@ class Wire:
         self.requests = []
         self.faults = deque()
         self.meanwhile = lambda: None
-        wait, execute = Connection.wait, Connection.execute
+        wait, carry_out = Connection.wait, Connection.carry_out
         said = []
 
-        def noted(connection, query, *arguments, **options):
-            said.append(query)
-            return execute(connection, query, *arguments, **options)
+        def noted(connection, statement, parameters):
+            said.append(statement)
+            return carry_out(connection, statement, parameters)
 
         def waited(connection, gen, *arguments, **options):
             self.requests.append(said.pop() if said else "")
@@ -36,7 +36,7 @@ class Wire:
                 raise TimeoutError("no answer in time")
             return result
 
-        monkeypatch.setattr(Connection, "execute", noted)
+        monkeypatch.setattr(Connection, "carry_out", noted)
         monkeypatch.setattr(Connection, "wait", waited)
 
     def meet(self, *faults, meanwhile=None):

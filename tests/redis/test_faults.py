@@ -90,6 +90,17 @@ def test_a_full_memory_refuses_writes_at_once_and_nothing_is_lost(own, harmed):
     assert harmed.increment("k") == 2
 
 
+def test_a_user_is_forgotten_though_the_memory_is_full(own):
+    with datastore.connect(f"redis://{HOST}:{own.port}", tracking="off") as store:
+        store.agent("full", "a").set("k", 1)
+        redis.command(own.port, "CONFIG", "SET", "maxmemory", "1")
+        try:
+            assert store.forget("full").records == 1
+        finally:
+            redis.command(own.port, "CONFIG", "SET", "maxmemory", "0")
+        assert "full" not in store.users()
+
+
 def test_a_server_that_hangs_is_waited_for_no_longer_than_the_call_may_take(own):
     with datastore.connect(f"redis://{HOST}:{own.port}", max_seconds=0.3, tracking="off") as store:
         agent = store.agent("u", "a")

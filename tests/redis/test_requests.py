@@ -7,6 +7,7 @@ from datastore.backend import Fields, IdRange, Touch
 from datastore.conformance.documents import at, id_of
 from datastore.ids import EVERYTHING
 from datastore_redis import client
+from datastore_redis.scripts import LEAVE
 from tests.adapters import durable
 from tests.adapters.blobs import calls_of, purge_beside
 
@@ -113,20 +114,52 @@ def test_forgetting_a_user_takes_2_per_thousand_and_takes_the_user_off_the_list(
     assert ask("KEYS", "*") == [backend._session.names.format.encode()]
 
 
-def test_a_user_who_writes_while_being_forgotten_stays_on_the_list(backend, agent, stranger, monkeypatch):
-    agent.set("k", 1)
+@pytest.fixture
+def forgotten_meanwhile(backend, stranger, monkeypatch):
+    """Forgets a user who writes just before being taken off the list; then, if asked to, the process is killed."""
     ask = backend._session.ask
 
-    def asked(*commands):
-        answers = ask(*commands)
-        if commands[0][0] == "ZREM":
+    def forget(*, killed):
+        def asked(*commands):
+            if LEAVE.digest not in commands[0]:
+                return ask(*commands)
             stranger.set("late", 1)
-            ask(("ZREM", *commands[0][1:]))  # as if it came between their two
-        return answers
+            answers = ask(*commands)
+            if killed:
+                raise KeyboardInterrupt
+            return answers
 
-    monkeypatch.setattr(backend._session, "ask", asked)
-    backend.forget(IdRange("u:", "u;"), at(1))
+        with monkeypatch.context() as patch:
+            patch.setattr(backend._session, "ask", asked)
+            backend.forget(IdRange("u:", "u;"), at(1))
+
+    return forget
+
+
+def test_a_user_who_writes_while_being_forgotten_stays_on_the_list(backend, agent, ask, forgotten_meanwhile):
+    agent.set("k", 1)
+    forgotten_meanwhile(killed=False)
     assert backend.users(10) == ["u"]
+    assert ask("EXISTS", backend._session.names.leaving) == 0
+
+
+def test_so_does_one_whose_forgetting_was_killed(backend, store, agent, ask, forgotten_meanwhile, monkeypatch):
+    names = backend._session.names
+    for user in "tvwx":
+        store.agent(user, "w").set("k", 1)
+    agent.set("k", 1)
+    with pytest.raises(KeyboardInterrupt):
+        forgotten_meanwhile(killed=True)
+    assert ask("ZSCORE", names.users, "u") is None
+    for page in (1, 2, 3, 4, 1_000):
+        monkeypatch.setattr("datastore_redis.reading.USERS_PAGE", page)
+        assert backend.users(10) == [*"tuvwx"]
+        assert backend.users(10, "t") == [*"uvwx"]
+        assert backend.users(10, "u") == [*"vwx"]
+        assert [one.id[0] for one in backend.all_documents(Fields.KEY, 10).documents] == [*"tuvwx"]
+    assert backend.purge(at(0), EVERYTHING) == 0
+    assert ask("ZSCORE", names.users, "u") is not None
+    assert ask("EXISTS", names.leaving) == 0
 
 
 def test_purging_takes_2_per_thousand_expired_ones_of_a_user(agent, backend, wire):

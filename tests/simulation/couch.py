@@ -30,7 +30,8 @@ from datastore.conformance.simulation.network import (
     ServerError,
     TooManyRequestsError,
 )
-from datastore_couchdb import backend
+from datastore.conformance.simulation.world import Process, World
+from datastore_couchdb import backend, reading
 from datastore_couchdb.backend import CouchBackend
 from datastore_couchdb.client import Session, Settings
 from datastore_couchdb.flags import is_flag
@@ -43,6 +44,8 @@ _EMPTY_AT_FIRST = 0.1
 """In so many runs the first process makes the database; in the others it is there."""
 _SHORTENED = 0.98
 """In so many runs requests take the short way."""
+_SMALL_PAGES, _PAGE_BYTES = 0.2, 500
+"""In so many runs the adapter reads a page up to so many bytes: some records. Otherwise that takes 16 MB."""
 _INDEX = "_design/"
 
 
@@ -354,6 +357,12 @@ class Transport(httpx.BaseTransport):
     def __init__(self, model: CouchModel, client: Client | None = None) -> None:
         self._model = model
         self._client = client
+        self.clients = 0
+        """How many clients use it that were not closed."""
+
+    def close(self) -> None:
+        """Note that a client was closed."""
+        self.clients -= 1
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request, and return its answer or raise what httpx raises."""
@@ -426,6 +435,7 @@ class ShortWay(httpx.Client):
         # Nothing is made of the client before something asks for it: that takes as long as some requests.
         self._short = transport
         self._options = options
+        self._was_closed = False
 
     def __getattr__(self, name: str) -> Any:
         options = self.__dict__.pop("_options", None)
@@ -448,7 +458,10 @@ class ShortWay(httpx.Client):
         yield _Response(self._short.send(method, _target(url), content or b""))
 
     def close(self) -> None:
-        """Nothing is left open."""
+        """Close it."""
+        if not self._was_closed:
+            self._was_closed = True
+            self._short.close()
 
 
 class _Response:
@@ -519,6 +532,7 @@ class CouchDatabase:
         self._adapter = adapter
         self._shortened = shortened
         self._model: CouchModel | None = None
+        self._transports: dict[Process, list[Transport]] = {}
         self._chance: Random
 
     def make_anew(self) -> bool:
@@ -541,7 +555,19 @@ class CouchDatabase:
                 self._model.documents = _prepared_documents()
         if self._shortened is None:
             self._shortened = Random(f"{client.world.plan.seed} client").random() < _SHORTENED
-        return opened(Transport(self._model, client), self._adapter, shortened=self._shortened)
+        transport = Transport(self._model, client)
+        self._transports.setdefault(client.process, []).append(transport)
+        return opened(transport, self._adapter, shortened=self._shortened)
+
+    def replaced(self, world: World) -> Iterator[tuple[Any, str, Any]]:
+        """See `Replacing.replaced`."""
+        if Random(f"{world.plan.seed} pages").random() < _SMALL_PAGES:
+            for module in (backend, reading):
+                yield module, "PAGE_BYTES", _PAGE_BYTES
+
+    def left_open(self, process: Process) -> int:
+        """See `Connected.left_open`."""
+        return sum(transport.clients for transport in self._transports[process])
 
 
 def opened(
@@ -581,6 +607,8 @@ class _Over(Session):
 
         def client(auth: Any, headers: Any, timeout: float, **_: Any) -> httpx.Client:
             options = {"auth": auth, "headers": headers, "timeout": timeout, "trust_env": False}
+            if isinstance(transport, Transport):
+                transport.clients += 1
             if self._shortened:
                 assert isinstance(transport, Transport)
                 return ShortWay(transport, **options)

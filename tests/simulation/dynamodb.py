@@ -119,6 +119,10 @@ class DynamoDatabase:
         yield batches, "ThreadPoolExecutor", lambda most, name: Pool(world, most)
         yield from self._faults
 
+    def left_open(self, process: Process) -> int:
+        """See `Connected.left_open`."""
+        return int(self._transports[process].is_open)
+
     def adapter(self, client: Client) -> Backend:
         """See `Database.adapter`."""
         transport = self._transports[client.process] = Transport(self.table, client)
@@ -158,9 +162,11 @@ class Transport:
         self._table = table
         self._world = client.world
         self._client = HttpClient(client.world, client.process)
+        self.is_open = True
 
     def close(self) -> None:
-        """Nothing is left open."""
+        """Close it."""
+        self.is_open = False
 
     def send(self, request: Any) -> AWSResponse:
         """Send a request, and return the answer."""

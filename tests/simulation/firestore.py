@@ -82,11 +82,17 @@ class FirestoreDatabase:
 
         def channel(_: Any) -> Any:  # after a fork
             assert world.scheduler.current is not None
-            return self._channels[world.scheduler.current.owner]
+            again = self._channels[world.scheduler.current.owner]
+            again.is_open = True
+            return again
 
         yield its_client.Connection, "_make_channel", channel
         yield finding, "time", Time
         yield from self._faults
+
+    def left_open(self, process: Process) -> int:
+        """See `Connected.left_open`."""
+        return int(self._channels[process].is_open)
 
     def adapter(self, client: Client) -> Backend:
         """See `Database.adapter`."""
@@ -145,9 +151,11 @@ class Channel:
         self.collections = collections
         self._world = client.world
         self._client = GrpcClient(client.world, client.process)
+        self.is_open = True
 
     def close(self) -> None:
-        """Nothing is left open."""
+        """Close it."""
+        self.is_open = False
 
     def unary_unary(self, method: str, request_serializer: Any, response_deserializer: Any) -> Callable[..., Message]:
         """Return what makes a request with one answer."""

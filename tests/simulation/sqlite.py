@@ -14,7 +14,8 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from random import Random
@@ -38,6 +39,9 @@ _REAL = client.Connection
 _COLUMNS = "_id, value, revision, expiresAt, createdAt, updatedAt"
 _SAFE = 0.5
 """In so many runs each transaction is synced (``synchronous=full``)."""
+_NARROW = 0.3
+"""In so many runs a process has one connection, for which its threads wait."""
+_DISK = nullcontext()  # with space left
 _WORD = 40  # characters of a statement that the story shows
 
 
@@ -51,7 +55,7 @@ class SqliteDatabase:
     def __init__(self, adapter: type[SqliteBackend] = SqliteBackend) -> None:
         self._adapter = adapter
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._open: list[sqlite3.Connection] = []
+        self._open: list[SimulatedConnection] = []
         self._clients: dict[Process, Client] = {}
         self._disk = Disk()
         self._disks = 1
@@ -70,7 +74,10 @@ class SqliteDatabase:
                 "power lost" in (world.plan.faults or {}).values() or "power lost" in world.luck.rates
             )
         synchronous = "full" if self._disk.is_safe else "normal"
-        return self._adapter(Settings(self._disk.file, timeout=_TIMEOUT, synchronous=synchronous))
+        settings = Settings(self._disk.file, timeout=_TIMEOUT, synchronous=synchronous)
+        if Random(f"{world.plan.seed} pool").random() < _NARROW:
+            settings = replace(settings, pool=1)
+        return self._adapter(settings)
 
     def committed(self, synced: bool) -> None:
         """Note what the file holds, after a statement that may have ended a transaction."""
@@ -120,10 +127,21 @@ class SqliteDatabase:
 
         yield client, "Connection", connection
 
+    def left_open(self, process: Process) -> int:
+        """See `Connected.left_open`. What an interrupt leaves ends when nothing refers to it; here something does."""
+        if process.world.may_be_interrupted:
+            return 0
+        return sum(one.client.process is process for one in self._open)
+
+    def closed(self, connection: SimulatedConnection) -> None:
+        """Note that a connection was closed."""
+        if connection in self._open:
+            self._open.remove(connection)
+
     def close(self) -> None:
         """Close what killed processes have left open, and remove the file."""
-        for connection in self._open:
-            sqlite3.Connection.close(connection)
+        for connection in tuple(self._open):
+            connection.close()
         if self._folder is None:
             return
         for status in map(Path.stat, Path(self._folder.name).iterdir()):
@@ -176,8 +194,8 @@ class Disk:
         seen = self._sizes()
         if seen == self._seen:
             return
-        self._seen, (size, *_) = seen, seen
-        held = dict(self._all("_id, revision"))
+        size, held = seen[0], dict(self._all("_id, revision"))
+        self._seen = seen
         if size < self.size or not size:  # everything is in the file
             self._held, self.synced = [(0, held)], 0
         if size > self.size:
@@ -231,10 +249,15 @@ class SimulatedConnection(_REAL):
     def __init__(self, database: SqliteDatabase, client: Client, *args: Any, timeout: float, **kwargs: Any) -> None:
         super().__init__(*args, timeout=0, **kwargs)
         self._database = database
-        self._client = client
+        self.client = client
         self._patience = timeout
         self._is_synced = False
         """Whether SQLite was told to sync each transaction."""
+
+    def close(self) -> None:
+        """Close it."""
+        super().close()
+        self._database.closed(self)
 
     def set_progress_handler(self, handler: object, number: int) -> None:
         """Do nothing: a handler would look at a clock in the middle of a statement."""
@@ -254,14 +277,15 @@ class SimulatedConnection(_REAL):
         return self._sent(statement, lambda: super(SimulatedConnection, self).executemany(statement, rows))
 
     def _sent(self, statement: str, execute: Callable[[], sqlite3.Cursor]) -> sqlite3.Cursor:
-        scheduler = self._client.world.scheduler
+        scheduler = self.client.world.scheduler
         until = scheduler.now + self._patience
         waits = not statement.startswith("PRAGMA journal_mode")  # for this lock SQLite does not wait
 
-        def carry_out(_: int | None) -> sqlite3.Cursor | None:
+        def carry_out(_: int | None, disk: AbstractContextManager[None] = _DISK) -> sqlite3.Cursor | None:
             self._database.committed(self._is_synced)  # the statement before may have returned rows: see `lose_power`
             try:
-                done = execute()
+                with disk:
+                    done = execute()
                 if not self.in_transaction:
                     self._database.committed(self._is_synced)
                 return done
@@ -271,25 +295,24 @@ class SimulatedConnection(_REAL):
                 return None
 
         def on_a_full_disk(_: object) -> sqlite3.Cursor | None:
-            with _full_disk():
-                return carry_out(None)
+            return carry_out(None, _full_disk())
 
         def and_then_killed(_: object) -> sqlite3.Cursor | None:
             carry_out(None)
-            self._client.process.kill()
+            self.client.process.kill()
             return None
 
         def as_power_fails(random: Random) -> sqlite3.Cursor | None:
             if random.random() < 0.5:
                 carry_out(None)
-            self._database.lose_power(self._client.world, random, self._is_synced)
-            self._client.process.kill()
+            self._database.lose_power(self.client.world, random, self._is_synced)
+            self.client.process.kill()
             return None
 
         what = " ".join(statement.split())[:_WORD]
         own = {"disk full": on_a_full_disk, "killed then": and_then_killed, "power lost": as_power_fails}
         while True:
-            done = self._client.request(what, carry_out, own=own)
+            done = self.client.request(what, carry_out, own=own)
             if done is not None:
                 return done
 

@@ -233,3 +233,14 @@ def test_clear_counts_what_another_call_removes_before_it_only_where_it_counts_w
     assert is_explained(there, clear, pop, seen) is bool(limits)
     assert not is_explained(there, clear, call("get", ("a",), 8, 9, "x"))
     assert not is_explained(there, pop, limited(call("clear", (), 6, 7, 1), *limits), seen)
+
+
+@pytest.mark.parametrize("limits", [(), (COUNTS_WHAT_IT_LISTED,)], ids=["", "counts what it listed"])
+def test_clear_removes_what_was_written_over_an_expired_record_that_it_listed_without_counting_it(limits):
+    later = (2_000_000, 2_000_000)
+    there, gone = call("set", ("a", "x", 1), 1, 2, "r1"), call("get", ("a",), 8, 9, MISSING, clock=later)
+    clear = limited(call("clear", (), 3, 6, 0, clock=later), *limits)
+    again = call("set", ("a", "y", None), 4, 5, "r2", clock=later)
+    assert is_explained(there, clear, again, gone) is bool(limits)
+    assert not is_explained(there, clear, call("set", ("a", "y", None), 6.5, 7, "r2", clock=later), gone)
+    assert not is_explained(call("set", ("a", "x", None), 1, 2, "r1"), clear, gone)

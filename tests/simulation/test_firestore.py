@@ -1,4 +1,4 @@
-"""The model of Firestore: it answers as a server does, and in a simulation the known faults are found."""
+"""The model of Firestore: it answers as a server does."""
 
 import itertools
 import uuid
@@ -14,21 +14,8 @@ from tests.full import EXAMPLES_ON_SERVERS
 from tests.servers import firestore as servers
 from tests.servers.processes import HOST
 from tests.simulation.both import BEGAN, CALLS, outcomes
-from tests.simulation.firestore import SETTINGS, Channel, FirestoreDatabase, adapter_over, answered, new_collections
+from tests.simulation.firestore import SETTINGS, Channel, adapter_over, answered, new_collections
 from tests.simulation.firestore_collection import Moment
-from tests.simulation.firestore_faulty import FAULTY
-from tests.simulation.playing import draw, play, shrunk
-from tests.simulation.test_seeds import MOST_STEPS
-
-FINDS = {
-    "a stream cut short taken": 33,
-    "a lost answer counted twice": 1,
-    "counting revives": 286,
-    "a write without its condition": 0,
-    "a batch taken for done": 29,
-    "a delete that does not look": 0,
-}
-"""The first seed that finds each fault, counted from 0: so many runs it takes, and one more."""
 
 
 class Direct(Channel):
@@ -68,14 +55,3 @@ def _documents_on(on_server):
 
 def _fields(prefix, documents):
     return {one.name.removeprefix(prefix): dict(one.fields) for one in documents}
-
-
-@pytest.mark.parametrize("fault", FAULTY)
-def test_each_fault_is_found_and_told_in_a_few_steps(fault):
-    plan = draw(str(FINDS[fault]), FAULTY[fault])
-    assert not play(plan, FirestoreDatabase).wrong
-    played = play(plan, FAULTY[fault])
-    assert played.wrong
-    small = shrunk(played, FAULTY[fault])
-    assert small.wrong
-    assert small.steps <= MOST_STEPS, small.story()

@@ -1,15 +1,7 @@
-"""What the simulator says of memory: of histories written by hand, and of a search with one fault put back."""
+"""What the simulator says of memory: of histories written by hand."""
 
-import pytest
-
-from datastore.backend import Fields
 from datastore.conformance.simulation.around import memory
 from datastore.conformance.simulation.around.memory import _cosine
-from datastore.ids import encode_key
-from datastore.memory.changes import Changes
-from datastore.memory.searching import Search
-from datastore.memory.spaces import Space
-from tests.simulation.playing import BACKENDS, draw, play
 from tests.simulation.test_checking import LOST, call, is_explained
 
 HELD = "ann 1"
@@ -61,43 +53,3 @@ def test_the_nearest_are_found_in_order():
     wrong = searched(5, 6, *texts)
     wrong.result[0] = (*wrong.result[0][:3], 0.5)
     assert "a wrong score" in said(*calls, wrong)
-
-
-def every_row_counts(monkeypatch):
-    """A text that was replaced is found by the vector that it had."""
-    documents = Search._documents
-
-    def as_found(self, ranked):
-        found = documents(self, ranked)
-        core, prefix = self._scope.core, self._scope.prefix
-        there = core.read([prefix + encode_key(one.key) for one in ranked], Fields.ALL)
-        return [one or there.get(prefix + encode_key(row.key)) for one, row in zip(found, ranked, strict=True)]
-
-    monkeypatch.setattr(Search, "_documents", as_found)
-
-
-def nothing_is_new(monkeypatch):
-    """A search does not look whether others have added anything, for some seconds."""
-    monkeypatch.setattr(Changes, "is_last", lambda self, known, found: True)
-
-
-def it_follows_anything(monkeypatch):
-    """Who adds a text takes the last change for known, though another one came in between."""
-
-    def follow(self, change):
-        self.known = change
-
-    monkeypatch.setattr(Space, "follow", follow)
-
-
-FINDS = {every_row_counts: 12, nothing_is_new: 283, it_follows_anything: 283}
-"""The first seed on the memory adapter that finds each fault."""
-
-
-@pytest.mark.parametrize("fault", FINDS, ids=lambda one: one.__name__)
-def test_a_fault_in_the_search_is_found(fault, monkeypatch):
-    database = BACKENDS["memory"]
-    plan = draw(str(FINDS[fault]), database)
-    assert not play(plan, database).wrong
-    fault(monkeypatch)
-    assert play(plan, database).wrong

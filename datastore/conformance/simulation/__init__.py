@@ -25,7 +25,7 @@ The store takes time, chance and threads from the simulator during a run. An ada
 `Replacing`.
 """
 
-from datastore.conformance.simulation.databases import Closing, Database, MadeAnew, Replacing
+from datastore.conformance.simulation.databases import Closing, Connected, Database, MadeAnew, Replacing
 from datastore.conformance.simulation.luck import FAULTS
 from datastore.conformance.simulation.network import (
     AnswerCutError,
@@ -44,6 +44,7 @@ __all__ = [
     "Client",
     "ClientError",
     "Closing",
+    "Connected",
     "ConnectionBrokeError",
     "Database",
     "MadeAnew",

@@ -9,7 +9,7 @@ from datastore.backend import Backend
 from datastore.conformance.simulation.network import Client
 
 if TYPE_CHECKING:
-    from datastore.conformance.simulation.world import World
+    from datastore.conformance.simulation.world import Process, World
 
 
 class Database(Protocol):
@@ -40,6 +40,14 @@ class MadeAnew(Protocol):
 
     def make_anew(self) -> bool:
         """Do so, and return ``True``: it is empty afterwards. Or leave it as it is, and return ``False``."""
+
+
+@runtime_checkable
+class Connected(Protocol):
+    """A database that knows of the connections to it."""
+
+    def left_open(self, process: Process) -> int:
+        """Return how many connections a process has that has closed its store."""
 
 
 @runtime_checkable

@@ -38,7 +38,7 @@ _MOST_REMOVED = 2
 """So often more than once a call may remove a key that goes on until nothing is left."""
 
 
-def purged(call: Call) -> Effects:
+def purged(call: Call, keys: Iterable[str]) -> Effects:
     """What has expired by the call's clock was removed, although others may still have seen it."""
 
     def step(state: Stored, _: int | None) -> Iterator[Stored]:
@@ -46,7 +46,7 @@ def purged(call: Call) -> Effects:
             yield None
 
     if not isinstance(call.error, UnsupportedError):
-        for key in ALL:
+        for key in keys:
             yield Effect(at(call, key), call, step, optional=True, until=inf if call.is_blurred else call.returned)
 
 
@@ -100,6 +100,10 @@ def removed(
 
     once = Effect(at(call, key), call, step, optional=error is not None, counted=counted)
     yield once
+    if listed:  # what had expired when it was listed does not count, and may be another record when it is removed
+        yield Effect(
+            at(call, key), call, lambda *_: (None,), optional=True, until=call.returned, excuse=True, follows=once
+        )
     if call.name in CLEARS and CLEARS_UNTIL_EMPTY in call.limits:
         for _ in range(_MOST_REMOVED):
             yield Effect(at(call, key), call, step, optional=True, until=call.returned, excuse=True)

@@ -311,7 +311,7 @@ _RECORDS: dict[str, Kind] = {
         1, lambda d: (), lambda s, m: s.explain(JOBS)["documents_returned"], lambda c: counted(c, KEYS["job"])
     ),
     "clear-prefix": Kind(1, lambda d: (), lambda s, m: s.clear("job"), lambda c: all_removed(c, KEYS["job"])),
-    "purge_expired": Kind(1, lambda d: (), lambda s, m: s.purge_expired(), purged),
+    "purge_expired": Kind(1, lambda d: (), lambda s, m: s.purge_expired(), lambda c: purged(c, (*ALL, *memory.TEXTS))),
     "fork": Kind(1, lambda d: (d.random.choice(("parent", "child")),), lambda s, m, g: m.fork(g), lambda c, g: ()),
     "copy": Kind(1, lambda d: (), _copied, lambda c: saw_records(c)),
     "import": Kind(1, lambda d: (), _imported, brought_back),

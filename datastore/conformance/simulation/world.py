@@ -98,6 +98,8 @@ class Process:
         self.has_ended = False
         self.is_spared = False
         """Whether nothing happens to its requests for the time being."""
+        self.is_child = False
+        """Whether it goes on as the child of a fork, to which the connections of its parent do not belong."""
         self._tasks: list[Task] = []
         self.store: DataStore
         self._running = 0
@@ -220,6 +222,7 @@ class Process:
             if not task.done and not task.vanished:
                 scheduler.vanish(task)
         self._running = 1
+        self.is_child = True
         core.after_fork(clean)
 
     def _are_inside(self, tasks: Iterable[Task]) -> bool:
@@ -245,6 +248,9 @@ class Process:
             task.label, task.requests = f"p{self.plan.number}.close", 0
             self.store.close()
             self.has_ended = True
+            left_open: Callable[[Process], int] | None = getattr(world.database, "left_open", None)
+            if left_open is not None and not self.is_child and (connections := left_open(self)):
+                world.faults.append(f"{self.name} has left {connections} connections open")
 
 
 class World:

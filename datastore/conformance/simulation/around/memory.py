@@ -59,6 +59,10 @@ def _at(key: str) -> str:
     return f"the text {key}"
 
 
+TEXTS = tuple(map(_at, _KEYS))
+"""All of them."""
+
+
 def _register(call: Call, effects: Effects) -> Effects:
     """Return the effects of a call, unless the database has lost vectors, and nobody can tell which."""
     return () if call.is_unsettled else effects
