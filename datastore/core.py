@@ -56,6 +56,7 @@ T = TypeVar("T")
 W = TypeVar("W", bound=Write | Restore)
 K = TypeVar("K", bound="Keeping")
 
+_ALL = Fields.ALL
 _FIRST_DELAY, _LONGEST_DELAY = 0.05, 2.0  # seconds between attempts of a call that failed for a transient reason
 _HELD = 0.001  # seconds between two checks whether a fork is over
 _PROBE = system_prefix("", "health") + encode_key("health")
@@ -317,15 +318,14 @@ class Core:
             reverse: Whether to read in the opposite order.
             plan: What to find; ``None`` for every document.
         """
-
-        def read() -> DocumentPage:
-            if plan is None:
-                return self.backend.scan(range, fields, limit, after, reverse)
-            return self.backend.find(range, plan, fields, limit, after, reverse)
-
         most = self.backend.capabilities.scan_page
         limit = min(at_once or most, most)
         while True:
+            backend = self.backend
+            if plan is None:
+                read = partial(backend.scan, range, fields, limit, after, reverse)
+            else:
+                read = partial(backend.find, range, plan, fields, limit, after, reverse)
             page = self.page(read, fields)
             found = len(page.documents)
             if expires(page.documents):
@@ -367,7 +367,7 @@ class Core:
         deadlines.check()
         before = deadlines.begin(self.max_seconds, sys._getframe())  # each page of a stream has this time
         try:
-            if fields is not Fields.ALL:
+            if fields is not _ALL:
                 return self.call("listing", read)
             return checked(self.call("listing", read)) if as_stored else self._whole_page(read)
         finally:

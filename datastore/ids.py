@@ -159,26 +159,37 @@ def decode_key(encoded: str) -> str:
     return _decoded(encoded.encode("ascii").translate(_FROM_ORDERED))  # text is translated far more slowly than bytes
 
 
-def decode_keys(encoded: Sequence[str]) -> list[str]:
+def decode_keys(ids: Sequence[str], start: int = 0) -> list[str]:
     """Return the keys that `encode_key` encoded, in less time than one by one.
+
+    Args:
+        ids: Texts that end with the encoded keys.
+        start: Where these begin.
 
     Raises:
         ValueError: If no key is encoded like one of them.
     """
-    number = len(encoded)
-    sizes = set(map(len, encoded)) if number >= _MANY else ()
-    size = max(sizes, default=0)
-    if len(sizes) != 1 or size & 3 == 1 or not 0 < size <= _LONGEST:
-        some = "\n".join(encoded).encode("ascii").translate(_FROM_ORDERED).split(b"\0") if number else []
-        keys = []
-        for one in some:  # as `_decoded`, without calls
-            over = len(one) & 3
-            if not 0 < len(one) <= _LONGEST or one[-1] not in _LAST[over]:
-                raise ValueError(_NO_KEY)
-            keys.append(a2b_base64(one + _PADDING[over], strict_mode=True).decode())
-        if len(keys) != number:
+    number = len(ids)
+    if number >= _MANY:
+        return _decode_many(after_prefix(ids, start))
+    keys = []
+    for id in ids:  # as `decode_key`, without calls
+        base64 = id[start:].encode("ascii").translate(_FROM_ORDERED)
+        over = len(base64) & 3
+        if not 0 < len(base64) <= _LONGEST or base64[-1] not in _LAST[over]:
             raise ValueError(_NO_KEY)
-        return keys
+        keys.append(a2b_base64(base64 + _PADDING[over], strict_mode=True).decode())
+    return keys
+
+
+def _decode_many(encoded: Sequence[str]) -> list[str]:
+    number = len(encoded)
+    size, *others = set(map(len, encoded))
+    if others or size & 3 == 1 or not 0 < size <= _LONGEST:
+        some = "\n".join(encoded).encode("ascii").translate(_FROM_ORDERED).split(b"\0")
+        if len(some) != number:
+            raise ValueError(_NO_KEY)
+        return list(map(_decoded, some))
     # Keys of one length, such as numbered ones, are one text of base64: each is filled up to whole bytes with zeros, of
     # which there must be some.
     zeros = -size & 3 or 4

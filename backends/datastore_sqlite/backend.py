@@ -1,4 +1,4 @@
-"""The adapter: the methods of the contract, each handed to the module that does it."""
+"""The adapter: the methods of the contract. Those that read are `Reader`'s; the others are handed on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from datastore.backend import (
     Fields,
     Forgotten,
     IdRange,
-    NamespaceStats,
     Outcome,
     Plan,
     Restore,
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from datastore_sqlite.finder import Finder
 
 
-class SqliteBackend(Backend):
+class SqliteBackend(Reader, Backend):
     """Documents in one SQLite file."""
 
     name = NAME
@@ -52,25 +51,14 @@ class SqliteBackend(Backend):
             BackendUnusableError: If the file is damaged.
         """
         self.capabilities = promises(settings)
-        self._opened = Opened(settings)
-        self._reader = Reader(self._opened)
+        super().__init__(Opened(settings))
         self._writer = Writer(self._opened)
         self._at_once = AtOnce(self._opened)
         self._finder: Finder | None = None
 
-    def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
-        """See `Backend.read`."""
-        return self._reader.read(ids, fields)
-
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """See `Backend.write`."""
         return self._writer.write(writes)
-
-    def scan(
-        self, range: IdRange, fields: Fields, limit: int, after: str | None = None, reverse: bool = False
-    ) -> DocumentPage:
-        """See `Backend.scan`."""
-        return self._reader.scan(range, fields, limit, after, reverse=reverse)
 
     def record_access(self, accesses: Sequence[Access]) -> None:
         """See `Backend.record_access`."""
@@ -85,18 +73,6 @@ class SqliteBackend(Backend):
         """See `Backend.read_at_once`."""
         return self._at_once.read(id, most)
 
-    def namespaces(self, range: IdRange, at: str) -> list[str]:
-        """See `Backend.namespaces`."""
-        return self._reader.namespaces(range, at)
-
-    def namespace_stats(self, range: IdRange, at: str) -> list[NamespaceStats]:
-        """See `Backend.namespace_stats`."""
-        return self._reader.namespace_stats(range, at)
-
-    def count(self, range: IdRange, at: str) -> int:
-        """See `Backend.count`."""
-        return self._reader.count(range, at)
-
     def clear(self, range: IdRange, at: str) -> int:
         """See `Backend.clear`."""
         return self._writer.clear(range, at)
@@ -108,6 +84,10 @@ class SqliteBackend(Backend):
     def plan(self, range: IdRange, query: Query) -> Plan | None:
         """See `Backend.plan`."""
         return (self._finder or self._made_finder()).plan(range, query)
+
+    def find_few(self, range: IdRange, query: Query, fields: Fields, limit: int) -> Sequence[Document] | None:
+        """See `Backend.find_few`."""
+        return None if self._finder is None else self._finder.find_few(range, query, fields, limit)
 
     def find(
         self,
@@ -133,10 +113,6 @@ class SqliteBackend(Backend):
     def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.all_documents`."""
         return self.scan(EVERYTHING, fields, limit, after)
-
-    def document_count(self) -> int:
-        """See `Backend.document_count`."""
-        return self._reader.count_all()
 
     def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
         """See `Backend.restore`."""

@@ -20,7 +20,7 @@ from datastore_sqlite.client import Connection
 from datastore_sqlite.codec import DOCUMENT, PAGE_BYTES, VALUE, Row, new_document
 from datastore_sqlite.damage import WELL_FORMED, documents_of, is_damage, reading, shown, size_of, stored_id
 from datastore_sqlite.indexes import MERGED, Index, Key, Probe, Search, key_expression
-from datastore_sqlite.planning import Bound, SqlitePlan
+from datastore_sqlite.planning import Bound, Known, SqlitePlan
 from datastore_sqlite.schema import TABLE
 from datastore_sqlite.selecting import (
     ABOUT,
@@ -35,10 +35,13 @@ from datastore_sqlite.statements import WIDTHS
 
 if TYPE_CHECKING:
     from datastore.queries.matcher import Predicate
+    from datastore_sqlite.short_pages import ShortPage
 
 _KEY, _WITH_VALUE = Fields.KEY, Fields.VALUE
 _AT_FIRST = 8
 """So many rows are read without a look at their size: values of the store take no more than a page together."""
+_FEW = 16
+"""So many documents are few. If a query has found more, the next one of its shape is planned at once."""
 _MOST_STATEMENTS = 16
 _INDEX_IS_GONE = ("no such index", "no query solution")
 """How the messages begin with which SQLite says that it cannot use the index that a statement names."""
@@ -51,7 +54,6 @@ def read_page(
     fields: Fields,
     limit: int,
     after: str | None,
-    *,
     reverse: bool = False,
 ) -> DocumentPage:
     """Return a page of what a plan finds."""
@@ -78,6 +80,20 @@ def read_page(
     return reading(connection, lambda: read(plan), lambda: read(_past_damage(plan)))
 
 
+def read_few(
+    connection: Connection, range: IdRange, known: Known, parameters: Sequence[Any], fields: Fields, limit: int
+) -> Sequence[Document] | None:
+    """Return the few documents that the statement of `Known.short` finds, in id order; ``None`` if they are many."""
+    short = cast("ShortPage", known.short)
+    most = limit if fields is _KEY else min(limit, _FEW + 1)
+    rows, after = _first_rows(connection, range, None, short.statement(fields), parameters, fields, most)
+    if rows is None or (after is not None and (short.is_ranged or len(rows) < limit)):
+        return None
+    if short.is_ranged:
+        rows.sort()
+    return _sure_documents(rows, fields)
+
+
 def _past_damage(plan: SqlitePlan) -> SqlitePlan:
     """Return a plan that also finds every row that SQLite cannot look into; a closer look then shows what those are."""
     return replace(
@@ -102,6 +118,7 @@ def _first_page(
         rows, after = _first_rows(connection, range, plan, known.short.statement(fields), short, fields, limit)
         documents = None if rows is None else _sure_documents(rows, fields)
         if documents is not None:
+            known.short.finds_few = after is None and len(documents) <= _FEW
             return DocumentPage(documents, after)
         known.short.suffices = False
     keys = known.keys(bound.constants)
@@ -129,13 +146,16 @@ def _first_page(
 def _first_rows(
     connection: Connection,
     range: IdRange,
-    plan: SqlitePlan,
+    plan: SqlitePlan | None,
     statement: str,
     parameters: Sequence[Any],
     fields: Fields,
     limit: int,
 ) -> tuple[list[Row] | None, str | None]:
-    """Return the rows of a first page, and where to go on; ``None`` if SQLite cannot read them with this statement."""
+    """Return the rows of a first page, and where to go on; ``None`` if this statement does not tell.
+
+    Without a plan, where to go on only says that there may be more.
+    """
     user, namespace = scope_of(range) or ("", "")
     bounds: tuple[str | bytes, str | bytes] = range
     if not (range.start.isascii() and range.end.isascii()):
@@ -149,7 +169,7 @@ def _first_rows(
             return None, None
         if len(rows) == few and not _are_all(rows, cursor, limit, fields):
             after = _id(rows[-1])
-            if not plan.in_order:
+            if plan is not None and not plan.in_order:
                 after = _Reader(connection, range, plan, fields, False).after_some(cursor, rows[-1])
             cursor.close()
     except sqlite3.OperationalError as error:

@@ -154,8 +154,7 @@ class Known:
     def bind(self, query: Query, constants: Sequence[Any]) -> SqlitePlan | None:
         """Return the plan for another query of the shape; ``None`` if it would be a different one."""
         plan, short = self.plan, self.short
-        parameters = short.parameters(constants) if short is not None and short.suffices else None
-        bound = Bound(self, query, constants, parameters)
+        bound = Bound(self, query, constants, None if short is None else short.parameters(constants))
         if bound.short is None and plan.search is not None and self.keys(constants) is None:
             whole = self.whole(bound)
             return whole if whole.search is not None and whole.search.fields == plan.search.fields else None
@@ -228,6 +227,12 @@ class Known:
             conditions=plan.conditions,
             statements=plan.statements,
         )
+
+
+def known_plan(range: IdRange, query: Query, indexes: Callable[[], Sequence[Index]], shapes: Shapes) -> Known | None:
+    """Return what is known of the plans of the shape of a query with an outline, if there was one; see `make_plan`."""
+    place = scope_of(range)
+    return None if place is None else shapes.get(((query.outline,), place[1]), indexes())
 
 
 def make_plan(

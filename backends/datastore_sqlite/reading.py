@@ -25,7 +25,10 @@ _ROWS = 1_000
 
 
 class Reader:
-    """Reads documents by their ids and by ranges of them."""
+    """Reads documents by their ids and by ranges of them: these are methods of the adapter.
+
+    It inherits them, for a `get` takes so little time that a call more, to hand it on, shows.
+    """
 
     def __init__(self, opened: Opened) -> None:
         self._opened = opened
@@ -82,7 +85,9 @@ class Reader:
             raise broken[0]
         return {document.id: document for document in documents}
 
-    def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None, *, reverse: bool) -> DocumentPage:
+    def scan(
+        self, range: IdRange, fields: Fields, limit: int, after: str | None = None, reverse: bool = False
+    ) -> DocumentPage:
         """See `Backend.scan`."""
         end = range.end if range is not EVERYTHING else b""  # after all text, even text that is not UTF-8
         statement = sql.SCAN[fields]
@@ -118,7 +123,7 @@ class Reader:
         ((count,),) = self._opened.fetch(sql.COUNT, (*range, at))
         return int(count)
 
-    def count_all(self) -> int:
+    def document_count(self) -> int:
         """See `Backend.document_count`."""
         ((count,),) = self._opened.fetch(sql.COUNT_ALL, ())
         return int(count)

@@ -46,6 +46,7 @@ class ShortPage:
     Attributes:
         is_ranged: Whether rows come in the order of their keys, and not of their ids.
         suffices: Whether no page so far has needed the statement that looks into the values.
+        finds_few: Whether the last page was of a few documents: then the next one probably is.
     """
 
     def __init__(self, search: Search, parts: Sequence[Part], places: Sequence[int], *, is_ranged: bool) -> None:
@@ -54,14 +55,16 @@ class ShortPage:
         self._places = places
         self._statements: dict[Fields, str] = {}
         self.is_ranged = is_ranged
-        self.suffices = True
+        self.suffices = self.finds_few = True
 
     def parameters(self, constants: Sequence[Any]) -> Sequence[Any] | None:
-        """Return the parameters for the constants of a query; ``None`` if the index holds one of them cut off."""
+        """Return the parameters for the constants of a query; ``None`` if it does not suffice for them."""
+        if not self.suffices:
+            return None
         found = [constants[place] for place in self._places]
         for one in found:
             if type(one) is str and len(one) >= LONG_TEXT:
-                return None
+                return None  # the index holds it cut off
         return found
 
     def statement(self, fields: Fields) -> str:

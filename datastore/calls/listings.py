@@ -15,7 +15,7 @@ from datastore.arguments import as_bool, as_int, as_text, check_text, shown
 from datastore.backend import BareDocuments, Delete, Document, Fields
 from datastore.documents import key_of, skip
 from datastore.errors import DamagedRecordError, InvalidValueError, QueryError, kind_of
-from datastore.ids import IdRange, after_prefix, decode_keys, is_id, key_range, namespace_range
+from datastore.ids import IdRange, decode_keys, is_id, key_range, namespace_range
 from datastore.scope import Bound, Scope, Stream, bounded, scope_of
 
 if TYPE_CHECKING:
@@ -345,7 +345,7 @@ def keys_in(documents: Sequence[Document], start: int) -> list[str]:
     """Return the keys of documents of one namespace, whose ids have them from ``start`` on."""
     ids = documents.ids if isinstance(documents, BareDocuments) else [document.id for document in documents]
     try:
-        return decode_keys(after_prefix(ids, start))
+        return decode_keys(ids, start)
     except ValueError:  # the closer look finds out which of them
         return [key for key, _ in _sound(documents, _with_key)]
 
@@ -353,7 +353,7 @@ def keys_in(documents: Sequence[Document], start: int) -> list[str]:
 def with_keys(documents: Sequence[Document], start: int) -> Iterable[tuple[str, Document]]:
     """Return the documents of one namespace, whose ids have the keys from ``start`` on, each with its key."""
     try:
-        return zip(decode_keys([document.id[start:] for document in documents]), documents, strict=True)
+        return zip(decode_keys([document.id for document in documents], start), documents, strict=True)
     except ValueError:
         return _sound(documents, _with_key)
 

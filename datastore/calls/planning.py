@@ -6,13 +6,14 @@ import heapq
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
+from functools import partial
+from itertools import islice, repeat
 from typing import Any
 
 from datastore.allowances import Gathered
-from datastore.backend import BareDocuments, Document, Fields, Plan, Query
+from datastore.backend import BareDocuments, Document, DocumentPage, Fields, Plan, Query
 from datastore.deadlines import check
-from datastore.documents import fields_of, key_of, skip
+from datastore.documents import expires, fields_of, key_of, living, skip
 from datastore.errors import DamagedRecordError, InvalidNameError
 from datastore.ids import IdRange, decode_keys, encode_key, key_range
 from datastore.places import Place
@@ -26,7 +27,9 @@ from datastore.scope import Scope
 __all__ = [
     "PlannedQuery",
     "compile_query",
+    "count",
     "fields_for",
+    "find",
     "parse_find",
     "parse_query",
     "place_of",
@@ -135,12 +138,10 @@ class PlannedQuery:
         """Return the documents whose ids are those of records, and their keys."""
         check()
         prefix = self._scope.prefix
-        start = len(prefix)
         ids = documents.ids if type(documents) is BareDocuments else [one.id for one in documents]
         try:
-            keys = decode_keys([id[start:] for id in ids if id.startswith(prefix)])
-            if len(keys) == len(ids):
-                return documents, keys
+            if all(map(str.startswith, ids, repeat(prefix))):
+                return documents, decode_keys(ids, len(prefix))
         except ValueError:
             pass  # the closer look finds out which one it is
         found, keys = list[Document](), list[str]()
@@ -246,6 +247,54 @@ class PlannedQuery:
             start, size = start + size, size * 8
 
 
+def find(
+    scope: Scope, query: Query, fields: Fields, range: IdRange, window: Window
+) -> tuple[Sequence[Document], list[str]]:
+    """Return the documents of a window, and their keys, in the order that is wanted."""
+    if query.outline is not None and not window.sort and not window.skip:
+        few = _find_few(scope, query, fields, range, window.limit)
+        if few is not None:
+            return few
+    return PlannedQuery(scope, query, fields, range, window.sort).choose_with_keys(window)
+
+
+def count(scope: Scope, query: Query, range: IdRange) -> int:
+    """Return how many live documents match."""
+    few = None if query.outline is None else _find_few(scope, query, Fields.KEY, range, None)
+    return PlannedQuery(scope, query, Fields.KEY, range).count() if few is None else len(few[1])
+
+
+def _find_few(
+    scope: Scope, query: Query, fields: Fields, range: IdRange, limit: int | None
+) -> tuple[Sequence[Document], list[str]] | None:
+    """Return what matches a query with an outline, and the keys; ``None`` if that takes a plan (`Backend.find_few`)."""
+    core, prefix = scope.core, scope.prefix
+    backend = core.backend
+    most = backend.capabilities.scan_page
+    most = most if limit is None else min(limit, most)
+    documents = core.call("listing", partial(backend.find_few, range, query, fields, most))
+    if documents is None or (len(documents) == most and most != limit):
+        return None
+    if expires(documents):
+        number = len(documents)
+        documents, _, damaged = living(DocumentPage(documents, None), core.now())
+        if damaged or (limit is not None and len(documents) < number):
+            return None  # others may take their place
+    ids = documents.ids if type(documents) is BareDocuments else [one.id for one in documents]
+    try:
+        if not all(map(str.startswith, ids, repeat(prefix))):
+            return None
+        keys = decode_keys(ids, len(prefix))
+    except ValueError:
+        return None
+    gathered = Gathered()
+    if gathered.is_limited and type(documents) is not BareDocuments:
+        gathered.add(one.value for one in documents)
+    check()
+    core.check_open()
+    return documents, keys
+
+
 def parse_find(
     filter: Any, meta: Any, sort: Any, skip: int, limit: int | None, fields: Any
 ) -> tuple[Query, Window, Callable[[Any], Any] | None, Fields]:
@@ -348,7 +397,7 @@ def _plan(scope: Scope, range: IdRange, query: Query) -> Plan | None:
             return None
     if "find" not in backend.capabilities.abilities:
         return None
-    return scope.core.call("planning a find", lambda: backend.plan(range, asked))
+    return scope.core.call("planning a find", partial(backend.plan, range, asked))
 
 
 def _known_ids(scope: Scope, query: Query) -> Plan | None:

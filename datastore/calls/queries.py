@@ -123,10 +123,11 @@ class QueryCalls(Bound):
         scope = scope_of(self)
         fit = None if type is None else scope.fitting(type)
         range = key_range(scope.prefix, prefix, start, end)
-        planned = planning.PlannedQuery(scope, query, needed, range, window.sort)
-        found, keys = planned.choose_with_keys(window)
-        values = [one.value for one in found] if shape is None else [shape(one.value) for one in found]
-        by_key = dict(zip(keys, values, strict=True))
+        found, keys = planning.find(scope, query, needed, range, window)
+        if shape is None:
+            by_key = {key: one.value for key, one in zip(keys, found, strict=True)}
+        else:
+            by_key = {key: shape(one.value) for key, one in zip(keys, found, strict=True)}
         if fit is not None:
             by_key = {key: fit(key, value) for key, value in by_key.items()}
         scope.tracker.note_all(found, scope.agent)
@@ -210,7 +211,7 @@ class QueryCalls(Bound):
         range = key_range(scope.prefix, prefix, start, end)
         if not query:
             return _count(scope, range)
-        return planning.PlannedQuery(scope, query, Fields.KEY, range).count()
+        return planning.count(scope, query, range)
 
     @bounded
     def explain(

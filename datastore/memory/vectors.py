@@ -200,7 +200,7 @@ def stored_in(area: Scope, documents: Sequence[Document]) -> list[Stored]:
     """
     start, found = len(area.prefix), list[Stored]()
     try:
-        keys = decode_keys([document.id[start:] for document in documents])
+        keys = decode_keys([document.id for document in documents], start)
     except ValueError:
         if len(documents) > 1:  # one by one it shows which one it is
             return [stored for document in documents for stored in stored_in(area, [document])]
