@@ -39,7 +39,7 @@ def _as_found(search: Search, ranked: Sequence[Any]) -> list[Any]:
     return [one or there.get(prefix + encode_key(row.key)) for one, row in zip(found, ranked, strict=True)]
 
 
-def _always(changes: Changes, known: Any, found: Any) -> bool:
+def _always(known: Any, watched: Any, found: Any) -> bool:
     return True
 
 
@@ -51,7 +51,7 @@ _DOCUMENTS: Callable[[Search, Sequence[Any]], Any] = Search._documents
 
 FAULTY: dict[str, Callable[[], MemoryDatabase]] = {
     "found by what it was": partial(FaultySearch, (Search, "_documents", _as_found)),
-    "nothing is new": partial(FaultySearch, (Changes, "is_last", _always)),
+    "nothing is new": partial(FaultySearch, (Changes, "is_last", staticmethod(_always))),
     "it follows anything": partial(FaultySearch, (Space, "follow", _follow_anything)),
 }
 """The databases with such a search, by what is wrong with it."""
