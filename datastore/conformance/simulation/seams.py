@@ -42,7 +42,8 @@ def simulated(scheduler: Scheduler, seed: str, more: Iterable[tuple[Any, str, An
     """
     before = []
     for module, name, replacement in (*_replaced(scheduler, seed), *more):
-        before.append((module, name, getattr(module, name)))
+        own = vars(module)  # of a class: a static method as such
+        before.append((module, name, own[name] if name in own else getattr(module, name)))
         setattr(module, name, replacement)
     try:
         with without_collecting():
