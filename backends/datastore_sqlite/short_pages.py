@@ -91,11 +91,12 @@ class ShortPage:
         if self.is_ranged:
             columns += ", 0"  # the number of the probe, for where to go on
         nothing = ", ".join(["NULL"] * (WIDTHS[fields] + 1 + self.is_ranged))
-        # No order is asked for, which would copy each row: the rows of an index come in its order.
+        # The order of the index: nothing is sorted. A subselect, because an order of the whole would be one of both.
+        order = ", ".join(["_id", *[part.key for part in self._parts][::-1]][::-1]) if self.is_ranged else "_id"
         return (
             f"SELECT {nothing} WHERE {' OR '.join(others)} UNION ALL"
-            f" SELECT {columns} {' AND '.join([source, *looked_for, _WITHIN, f'({sure}) IS NOT 0'])}"
-            f" LIMIT ?{_FIRST + len(self._places)}{' + 1' if self.is_ranged else ''}"
+            f" SELECT * FROM (SELECT {columns} {' AND '.join([source, *looked_for, _WITHIN, f'({sure}) IS NOT 0'])}"
+            f" ORDER BY {order} LIMIT ?{_FIRST + len(self._places)}{' + 1' if self.is_ranged else ''})"
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 import datastore
@@ -9,7 +11,7 @@ from datastore.conformance.samples import same
 from datastore.queries.language import parse
 from datastore.queries.matcher import compile_filter
 from tests.adapters.finding import in_order, small_pages
-from tests.sqlite.queries import statements_of
+from tests.sqlite.queries import statements_of, steps_of
 
 TOLD = [
     None, True, False, 0, 1, 2, 3, 4, -1, -7, 2**44 + 1, 2**45, 2**53 + 1, "", "1", "a", "A", "b", "ba", "é", "a" * 199,
@@ -103,3 +105,15 @@ def test_pages_follow_one_another(size, store):
     for filter in ({"n": 1}, {"n": {"$gte": 0, "$lt": 5}}, {"n": {"$gte": ""}}, {"kind": "x", "n": "a"}):
         for _ in range(2):
             check(agent, filter, DOCUMENTS)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_order_is_asked_for_and_costs_no_sorting(shape, store):
+    """SQL promises no order that was not asked for, and SQLite has a switch for programs that rely on one."""
+    agent, filter = store.agent("u", "a"), SHAPES[shape](*INTEGERS[:2])
+    pool = store.backend._opened.connections
+    connection = pool.take(sys._getframe())
+    connection.execute("PRAGMA reverse_unordered_selects=ON")
+    pool.give_back(connection)
+    check(agent, filter, DOCUMENTS)
+    assert "TEMP B-TREE" not in " ".join(steps_of(store, lambda: agent.find(filter)))
