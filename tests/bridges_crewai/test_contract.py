@@ -19,5 +19,7 @@ def backend(data_store):
     return DataStoreMemory(data_store)
 
 
+# The suite counts with a call that blocks, in a coroutine: the store on a server warns of it, once in a process.
+@pytest.mark.filterwarnings("ignore::datastore.BlockingCallWarning")
 def test_async_surface(backend):
     asyncio.run(contract.test_async_surface(backend))
