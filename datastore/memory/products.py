@@ -25,31 +25,44 @@ _SHARED = 8_000_000
 _SOON, _LATE = 8, 1_024
 """After how many products the slower way is tried again: so many at first, and each time that it is slower still twice
 as many as before, up to so many."""
+_WEIGHT = 1 / 8
 
 
 class Chooser:
-    """Which of two ways is taken. Threads that use one at once may lose a time that was measured, and nothing else."""
+    """Which of two ways is taken. Threads that use one at once may lose a time that was measured, and nothing else.
 
-    __slots__ = ("_left", "_pause", "_seconds")
+    The time of the way that is taken is an average. That of the other one is the second best of the two or three that
+    it takes to see which is faster: the first one may have waited until sleeping threads had begun to work.
+    """
+
+    __slots__ = ("_left", "_pause", "_seconds", "_tried")
 
     def __init__(self) -> None:
-        self._seconds = [0.0, 0.0]  # for one number: the last times, the later the more
+        self._seconds = [0.0, 0.0]  # for one number
         self._left = self._pause = _SOON
+        self._tried: list[float] = []
 
     def choose(self) -> bool:
         """Return whether the second way is to be taken: the faster one, or the other one now and then."""
         faster = self._seconds[1] < self._seconds[0]
+        if self._left <= 0:
+            return not faster
         self._left -= 1
-        return faster if self._left else not faster
+        return faster
 
     def note(self, second: bool, seconds: float) -> None:
         """Note how long a product took for one number, by the way that was chosen."""
-        before = self._seconds[second]
-        self._seconds[second] = (before + seconds) / 2 if before else seconds
-        if self._left <= 0:
-            is_faster = self._seconds[second] < self._seconds[not second]
-            self._pause = _SOON if is_faster else min(2 * self._pause, _LATE)
-            self._left = self._pause
+        before, other = self._seconds[second], self._seconds[not second]
+        if self._left <= 0 and before >= other > 0:
+            tried = self._tried = sorted([*self._tried, seconds])
+            if len(tried) > 1 and (tried[1] < other or tried[-2] >= other):
+                self._tried, self._seconds[second] = [], tried[1]
+                self._pause = _SOON if tried[1] < other else min(2 * self._pause, _LATE)
+                self._left = self._pause
+        else:
+            now = self._seconds[second] = before + (seconds - before) * _WEIGHT if before else seconds
+            if before < other <= now:
+                self._left = self._pause = _SOON
 
 
 _chooser = Chooser()
