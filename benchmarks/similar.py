@@ -165,6 +165,7 @@ def measure(number: int, folder: Path, options: argparse.Namespace) -> None:
             plain.agent("user", "agent").set_many(
                 {f"k{one:07}": {"text": f"text {one}", "part": one % 100} for one in range(number)}
             )
+            plain.ensure_index(["part"])  # which each write of a record keeps, whatever its namespace
             slowed = others(memory, [store, plain], options)
     result = measuring.table(f"memory: {number:,} records", "", "ms", "times numpy", "quartiles", "target", "")
     for call in (NUMPY, BOTH, "search", f"{BOTH}, with a filter", "search with a filter", "add and search"):
