@@ -285,7 +285,7 @@ def keys_of(item: Mapping[str, Attribute]) -> list[Attributes]:
 def _of(value: Encoded) -> Split:
     """Return the parts of a value that has them."""
     split = split_of({PARTS: value.attribute})
-    assert split is not None  # noqa: S101  # the caller has seen that it has some
+    assert split is not None  # noqa: S101  # the caller has seen that its form is `PARTS`
     return split
 
 

@@ -120,7 +120,7 @@ class Records(Primitives):
         """Make one change, and return what `_statement` does."""
         how, row = _row_of(change, token)
         vector = self._vectors.at() if "vector" in row else None  # only where an index of them was declared
-        is_plain = how == _CHANGE and change.write.if_revision is None  # type: ignore[union-attr]  # it is a `Put`
+        is_plain = how == _CHANGE and change.write.if_revision is None  # type: ignore[union-attr]  # only a `Put` is one
         rows = self._session.ask(_statement_of_one(self._table, how, tuple(row), vector, is_plain=is_plain), row)
         return rows or self._session.ask(self._load, ([change.id],)) if is_plain else rows
 
@@ -154,7 +154,7 @@ def _row_of(change: Change, token: str) -> tuple[str, dict[str, Any]]:
     row: dict[str, Any] = {"_id": write.id, "seen": seen}
     if isinstance(write, Delete):
         return _REMOVE, row
-    assert isinstance(after, Known)  # noqa: S101  # no write begins with UNSEEN
+    assert isinstance(after, Known)  # noqa: S101  # a statement says what it finds, so no write begins with UNSEEN
     row["token"], row["expiresAt"], row["fences"] = token, after.expires_at, change.fences or None
     if not isinstance(write, Put | Restore):
         return _TOUCH, row

@@ -3,8 +3,11 @@
 import pytest
 
 import datastore
+from tests.adapters import stores
 from tests.dynamodb.wire import Wire
 from tests.servers import dynamodb
+
+agent, backend, store, stranger = stores.agent, stores.backend, stores.store, stores.stranger
 
 
 @pytest.fixture
@@ -12,24 +15,6 @@ def url():
     url = dynamodb.MINISTACK.borrow()
     yield url
     dynamodb.MINISTACK.give_back(url)
-
-
-@pytest.fixture
-def store(url):
-    with datastore.connect(url, flush_interval=3_600, max_pending=1_000_000) as store:
-        yield store
-
-
-@pytest.fixture
-def agent(store):
-    return store.agent("u", "a")
-
-
-@pytest.fixture
-def stranger(url, store):
-    """An agent of another process, as far as what is remembered goes."""
-    with datastore.connect(url, flush_interval=3_600) as other:
-        yield other.agent("u", "stranger")
 
 
 @pytest.fixture
@@ -57,11 +42,6 @@ def items(client, table):
 @pytest.fixture
 def wire(client):
     return Wire(client)
-
-
-@pytest.fixture
-def backend(store):
-    return store.backend
 
 
 @pytest.fixture
