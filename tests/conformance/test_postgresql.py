@@ -13,6 +13,7 @@ from datastore_postgresql.backend import PostgresBackend
 from tests.conformance.paging import smaller_pages
 from tests.full import EXAMPLES_ON_SERVERS, MANY_ON_SERVERS
 from tests.servers import postgresql
+from tests.servers.processes import Server
 
 REAL = os.environ.get(postgresql.REAL, "")
 
@@ -22,14 +23,19 @@ class PostgresHarness(Harness):
     examples = EXAMPLES_ON_SERVERS
     many = MANY_ON_SERVERS
 
+    @staticmethod
+    def server() -> Server:
+        """Return the server that stores are borrowed of, started."""
+        return postgresql.server()
+
     def url(self) -> str:
-        return postgresql.borrow()
+        return postgresql.borrow(self.server())
 
     def outage(self, store: DataStore) -> AbstractContextManager[None]:
-        return postgresql.server().outage()
+        return self.server().outage()
 
     def close(self) -> None:
-        postgresql.give_back()
+        postgresql.give_back(self.server())
 
 
 class RealPostgresHarness(Harness):

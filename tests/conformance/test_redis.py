@@ -13,6 +13,7 @@ from datastore_redis.backend import RedisBackend
 from tests.conformance.paging import smaller_pages
 from tests.full import EXAMPLES_ON_SERVERS, MANY_ON_SERVERS
 from tests.servers import redis
+from tests.servers.processes import Server
 
 REAL = os.environ.get(redis.REAL, "")
 
@@ -22,14 +23,19 @@ class RedisHarness(Harness):
     examples = EXAMPLES_ON_SERVERS
     many = MANY_ON_SERVERS
 
+    @staticmethod
+    def server() -> Server:
+        """Return the server that stores are borrowed of, started."""
+        return redis.server()
+
     def url(self) -> str:
-        return redis.borrow()
+        return redis.borrow(self.server())
 
     def outage(self, store: DataStore) -> AbstractContextManager[None]:
-        return redis.server().outage()
+        return self.server().outage()
 
     def close(self) -> None:
-        redis.give_back()
+        redis.give_back(self.server())
 
 
 class RealRedisHarness(Harness):

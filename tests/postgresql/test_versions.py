@@ -2,7 +2,6 @@
 
 import threading
 import time
-import uuid
 
 import psycopg
 import pytest
@@ -12,12 +11,7 @@ from datastore import UnsupportedError
 from tests.adapters.finding import AgainstTheReference, check, put
 from tests.full import times
 from tests.servers import postgresql
-from tests.servers.postgresql import DATABASE, OWNER
-from tests.servers.processes import HOST
-
-
-def at(server):
-    return f"postgresql://{OWNER}@{HOST}:{server.port}/{DATABASE}"
+from tests.servers.postgresql import DATABASE
 
 
 @pytest.mark.server("postgresql-15")
@@ -26,7 +20,8 @@ class TestVersion15:
 
     @pytest.fixture
     def url(self):
-        return f"{at(postgresql.server_15())}/test_{uuid.uuid4().hex}"
+        yield postgresql.borrow(postgresql.server_15())
+        postgresql.give_back(postgresql.server_15())
 
     def test_every_kind_of_call(self, store, agent):
         everything(store, agent)
@@ -42,7 +37,7 @@ class TestVersion15:
 
     def test_the_order_of_texts_is_that_of_bytes_whatever_the_collation_of_the_database(self):
         """That of ``jsonb`` is not."""
-        server = at(postgresql.server_15())
+        server = postgresql.address(postgresql.server_15())
         with psycopg.connect(server, autocommit=True) as connection:
             german = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'de' LOCALE 'C' ENCODING 'UTF8'"
             connection.execute(f"CREATE DATABASE german {german}")
@@ -71,7 +66,7 @@ class TestPgBouncer:
 
     @pytest.fixture
     def url(self):
-        yield f"{at(postgresql.pooler())}/test_{uuid.uuid4().hex}"
+        yield postgresql.borrow(postgresql.pooler())
         postgresql.give_back()
 
     def test_every_kind_of_call(self, store, agent):
