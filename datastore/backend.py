@@ -25,6 +25,7 @@ from datastore.ids import EVERYTHING, IdRange
 
 if TYPE_CHECKING:
     from datastore.administration import Diagnostic
+    from datastore.queries.shaping import Sort
     from datastore.queries.tree import Path, Query
 
 __all__ = [
@@ -550,6 +551,29 @@ class Backend(ABC):
         Returns:
             All that match, or the first ``limit`` of them; expired ones may be among them. ``None`` if there are many,
             if the database does not decide the query alone, or if anything is wrong with a document.
+        """
+        return None
+
+    def find_first(
+        self, range: IdRange, query: Query, sort: Sort, fields: Fields, number: int, at: str
+    ) -> DocumentPage | None:
+        """Return the documents of a range that come first, in an order, of those that match a query and are live.
+
+        It makes no difference but to how much is handed over: without it the store asks for all that match, and sorts
+        them. It sorts these as well, so they may come in any order, and others may be among them: those of which the
+        database cannot tell the place.
+
+        Args:
+            range: The ids.
+            query: What is asked.
+            sort: The order, as `datastore.queries.ordering.sort_key` has it. Equals are in the order of ids.
+            fields: How much of each document is needed.
+            number: How many documents, at most ``capabilities.scan_page``.
+            at: The time at which they are live.
+
+        Returns:
+            A page without ``after``: that is all. ``None`` if the database does not decide the query and the order, or
+            so many documents are too much at once.
         """
         return None
 

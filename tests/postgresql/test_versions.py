@@ -55,6 +55,9 @@ class TestVersion15:
                             for operator in ("$gt", "$lte", "$eq"):
                                 check(agent, documents, {"a": {operator: document["a"]}})
                     assert agent.list_keys() == sorted(agent.list_keys())
+                    for sort in ("a", "-a"):
+                        assert list(agent.find({}, sort=sort, limit=10)) == list(agent.find({}, sort=sort))[:10]
+                        assert not agent.explain({}, sort=sort, limit=10)["sorted_here"]
             finally:
                 connection.execute("DROP DATABASE german WITH (FORCE)")
 

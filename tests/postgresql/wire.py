@@ -12,10 +12,12 @@ class Wire:
 
     Attributes:
         requests: The statement of each request.
+        rows: How many rows were handed over.
     """
 
     def __init__(self, monkeypatch):
         self.requests = []
+        self.rows = 0
         self.faults = deque()
         self.meanwhile = lambda: None
         wait, carry_out = Connection.wait, Connection.carry_out
@@ -23,7 +25,9 @@ class Wire:
 
         def noted(connection, statement, parameters):
             said.append(statement)
-            return carry_out(connection, statement, parameters)
+            rows = carry_out(connection, statement, parameters)
+            self.rows += len(rows)
+            return rows
 
         def waited(connection, gen, *arguments, **options):
             self.requests.append(said.pop() if said else "")
@@ -48,5 +52,6 @@ class Wire:
     def of(self, call):
         """Return how many requests a call takes."""
         self.requests.clear()
+        self.rows = 0
         call()
         return len(self.requests)

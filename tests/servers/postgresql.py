@@ -120,7 +120,7 @@ def pooler() -> Server:
 
 
 def borrow(of: Server | None = None) -> str:
-    """Return the store's URL of a new, empty store; ``of`` is for another server, or a pooler, than that of `server`."""
+    """Return the store's URL of a new, empty store; ``of`` is another server than that of `server`, or a pooler."""
     return f"{address(of)}/test_{uuid.uuid4().hex}"
 
 
