@@ -604,8 +604,8 @@ class Backend(ABC):
     def nearest(self, range: IdRange, vector: bytes, number: int, metric: str) -> list[str] | None:
         """Return the ids of the documents of a range whose `Put.vector` is nearest, or ``None`` if no index can say it.
 
-        This may be approximate, and what was written in the last minute may be missing. The store reads the documents
-        and compares them itself.
+        This may be approximate, what was written in the last minute may be missing, and a document that was written
+        again without a vector may be found by the one before. The store reads the documents and compares them itself.
 
         Args:
             range: The vectors of one namespace.
