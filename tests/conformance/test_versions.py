@@ -10,23 +10,30 @@ from tests.conformance.test_postgresql import PostgresHarness
 from tests.conformance.test_redis import RedisHarness
 from tests.full import FULL
 from tests.servers import postgresql, redis
+from tests.servers.processes import Server
 
 
 class Postgres15Harness(PostgresHarness):
     name = "postgresql-15"
-    server = staticmethod(postgresql.server_15)
+
+    def started(self) -> Server:
+        return postgresql.server_15()
 
 
 class PooledHarness(PostgresHarness):
     """All of a test's processes and threads share two connections, and the outage is that of the pooler."""
 
     name = "postgresql-pooled"
-    server = staticmethod(postgresql.pooler)
+
+    def started(self) -> Server:
+        return postgresql.pooler()
 
 
 class DebianRedisHarness(RedisHarness):
     name = "redis-debian"
-    server = staticmethod(redis.debians)
+
+    def started(self) -> Server:
+        return redis.debians()
 
 
 if FULL:

@@ -23,6 +23,7 @@ class TestSorting(Sorting):
         agent.set_many({f"k{number:03}": {"n": number} for number in range(200)})
         agent.set_many({"array": {"n": [5]}, "big": {"n": 2**70}})
         for options in ({}, {"filter": {"n": {"$gte": 3}}}, {"filter": {"n": {"$gte": 3}}, "skip": 5}):
+            wire.rows = 0
             assert wire.of(lambda options=options: agent.find(sort="-n", limit=10, **options)) == 1
             assert wire.rows == 10 + options.get("skip", 0) + 2
 

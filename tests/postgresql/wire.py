@@ -1,25 +1,21 @@
-"""What passes between the client's connections and the server, with faults to let happen."""
-
-from collections import deque
+"""What passes between psycopg's connections and the server: statements, where a connection waits for their end."""
 
 import psycopg
 
 from datastore_postgresql.client import Connection
+from tests.adapters import connections
 
 
-class Wire:
-    """Notes the statements of each request, where the connection waits for the server.
+class Wire(connections.Wire):
+    """Notes the statement of each request.
 
     Attributes:
-        requests: The statement of each request.
-        rows: How many rows were handed over.
+        rows: How many rows were handed over since the last request that was counted.
     """
 
     def __init__(self, monkeypatch):
-        self.requests = []
+        super().__init__()
         self.rows = 0
-        self.faults = deque()
-        self.meanwhile = lambda: None
         wait, carry_out = Connection.wait, Connection.carry_out
         said = []
 
@@ -42,16 +38,3 @@ class Wire:
 
         monkeypatch.setattr(Connection, "carry_out", noted)
         monkeypatch.setattr(Connection, "wait", waited)
-
-    def meet(self, *faults, meanwhile=None):
-        """Let these happen to the next requests: ``unsent``, ``unanswered`` after it was carried out, or ``None``."""
-        self.faults.extend(faults)
-        if meanwhile is not None:
-            self.meanwhile = meanwhile
-
-    def of(self, call):
-        """Return how many requests a call takes."""
-        self.requests.clear()
-        self.rows = 0
-        call()
-        return len(self.requests)
