@@ -1,7 +1,7 @@
 """The index of vectors, where the extension pgvector is there, in version 0.8 or newer.
 
-The first that is declared adds two columns to the table, and each number of dimensions has an index (HNSW, by cosine) of
-its own, for all namespaces. Whether a search reads it, or the namespace, which is exact, the planner decides by how
+The first that is declared adds two columns to the table, and each number of dimensions has an index (HNSW, by cosine)
+of its own, for all namespaces. Whether a search reads it, or the namespace, which is exact, the planner decides by how
 large each is. Settings of a search hold for its statement alone: PostgreSQL computes what it compares with first, and
 they are made there.
 
@@ -23,10 +23,10 @@ from datastore_postgresql.schema import TABLE
 
 OF_VECTORS = ("vector", "vectorRevision")
 """The columns: the second is the revision at which the row had the vector. A write without a vector leaves both as they
-are, for it knows nothing of columns that another process may have added; so the vector does not count any more."""
+are, for it knows nothing of columns that another process may have added: the vector then counts no longer."""
 _CURRENT = """CASE WHEN coalesce("vectorRevision", "revision") = "revision" THEN TRUE ELSE FALSE END"""
-"""Of a row that has a vector: whether it is that of its value. As an equation the planner would expect that of one row in
-two hundred, and would not use the index for the others."""
+"""Of a row that has a vector: whether it is that of its value. Of an equation alone the planner would expect that it
+holds for one row in two hundred, and would not use the index."""
 INDEX_OF = f"{TABLE}_vectors_"
 """What the name of an index begins with; the number of dimensions follows."""
 MOST = 1_000
