@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 import datastore
-from datastore import BackendUnavailableError, DeadlineExceededError, PermissionDeniedError
+from datastore import BackendUnavailableError, BackendUnusableError, DeadlineExceededError, PermissionDeniedError
 from datastore_postgresql.failures import not_connected
 from tests.adapters.connections import SharedConnections
 from tests.patience import PATIENCE
@@ -305,6 +305,26 @@ def test_a_statement_that_takes_longer_than_the_server_allows_is_rolled_back(own
             with pytest.raises(BackendUnavailableError, match=r"longer than the server allows, .* \(57014\)"):
                 agent.increment("k")
     assert harmed.get("k") == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [("53100", "its disk is full"), ("53200", "no memory left"), ("58030", "its disk fails"), ("XX001", "damaged")],
+)
+def test_a_server_that_is_at_its_end_is_said_so_at_once_and_nothing_is_changed(agent, sql, wire, code, said):
+    """The second of two rows fails, as a trigger says."""
+    agent.set_many({"k1": 1, "k2": 1})
+    sql(f"""
+        CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION 'at line 7 of secret' USING ERRCODE = '{code}'; END $$;
+        CREATE TRIGGER fails BEFORE UPDATE ON agent_data_store
+            FOR EACH ROW WHEN (NEW."key" = 'k2') EXECUTE FUNCTION fails()""")
+    wire.requests.clear()
+    with pytest.raises(BackendUnusableError, match=rf"{said}.*\({code}\)") as caught:
+        agent.set_many({"k1": 2, "k2": 2})
+    assert len(wire.requests) == 1
+    assert "secret" not in str(caught.value)
+    assert agent.get_all() == {"k1": 1, "k2": 1}
 
 
 def test_a_connection_that_is_cut_in_the_middle_of_a_write_is_in_doubt_and_written_once(own_url, harmed):
