@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from functools import partial
 
@@ -65,21 +66,34 @@ class Reader:
     def scan_all(self, fields: Fields, limit: int, after: str | None) -> DocumentPage:
         """See `Backend.all_documents`: in the order of the users.
 
-        Requests: 1 per 1,000 users, 1 per user of whom a page has records, and those of `scan`.
+        Requests: 3 per 1,000 users, and those of `scan`.
         """
         ids = list[str]()
         user = None if after is None else after.partition(":")[0]
         if user is not None:
-            ids += self._ids_of(user, limit + 1, after)
+            ids += _bare(self._members(IdRange(f"{user}:", f"{user};"), limit + 1, after, reverse=False)).ids
         while len(ids) <= limit:
             deadlines.check()
             users = self.listed(user)
-            for user in users:
-                if len(ids) <= limit:
-                    ids += self._ids_of(user, limit + 1 - len(ids), None)
-            if len(users) < USERS_PAGE:
+            some = self._enough_of(users, limit + 1 - len(ids))
+            found = (
+                self._session.ask(*(self._within(f"[{user}:", f"({user};", limit + 1) for user in some)) if some else []
+            )
+            for members in found:
+                ids += _bare(members).ids
+            if some == users and len(users) < USERS_PAGE:
                 break
+            user = some[-1]
         return self._page(ids[:limit], fields, more=len(ids) > limit)
+
+    def _enough_of(self, users: list[str], number: int) -> list[str]:
+        """Return the first users who have as many records together, or all of them.
+
+        Requests: 1.
+        """
+        sizes = self._session.ask(*(("ZCARD", self._names.ids(user)) for user in users)) if users else []
+        before = itertools.accumulate(sizes, initial=0)
+        return [user for user, size in zip(users, before, strict=False) if size < number]
 
     def users(self, limit: int, after: str | None) -> list[str]:
         """See `Backend.users`.
@@ -113,6 +127,17 @@ class Reader:
             return []
         ids = self._names.ids(range.start.partition(":")[0])
         return [prefix.decode() for prefix in self._session.ask(run(NAMESPACES, [ids], *range, at))[0]]
+
+    def with_expired(self, users: Sequence[str], at: str) -> list[str]:
+        """Return those of some users of whom something has expired.
+
+        Requests: 1; 0 for no users.
+        """
+        first = ("-", f"({at}\x01", "LIMIT", 0, 1)
+        found = (
+            self._session.ask(*(("ZRANGEBYLEX", self._names.index(user)[1], *first) for user in users)) if users else []
+        )
+        return [user for user, some in zip(users, found, strict=True) if some]
 
     def expired(self, user: str, at: str, after: str | None) -> list[str]:
         """Return up to a page of what has expired of a user: times and ids, those that follow ``after``.
@@ -158,13 +183,14 @@ class Reader:
             start = f"({after}\x01"  # follows the id with its expiry, and comes before every longer id
         if start[1:] >= end[1:]:
             return ()
-        ids = self._names.ids(range.start.partition(":")[0])
-        bounds: Command = ("ZREVRANGEBYLEX", ids, end, start) if reverse else ("ZRANGEBYLEX", ids, start, end)
-        members: list[bytes] = self._session.ask((*bounds, "LIMIT", 0, limit))[0]
+        members: list[bytes] = self._session.ask(self._within(start, end, limit, reverse=reverse))[0]
         return members
 
-    def _ids_of(self, user: str, limit: int, after: str | None) -> Sequence[str]:
-        return _bare(self._members(IdRange(f"{user}:", f"{user};"), limit, after, reverse=False)).ids
+    def _within(self, start: str, end: str, limit: int, *, reverse: bool = False) -> Command:
+        """Return the command for the ids between two bounds of Redis, each with its expiry if it has one."""
+        ids = self._names.ids(start[1:].partition(":")[0])
+        bounds: Command = ("ZREVRANGEBYLEX", ids, end, start) if reverse else ("ZRANGEBYLEX", ids, start, end)
+        return *bounds, "LIMIT", 0, limit
 
     def _page(self, ids: Sequence[str], fields: Fields, *, more: bool) -> DocumentPage:
         """Return the page of the records with some ids, which ends earlier if they are large."""
