@@ -25,6 +25,7 @@ from datastore.ids import EVERYTHING, IdRange
 
 if TYPE_CHECKING:
     from datastore.administration import Diagnostic
+    from datastore.places import Place
     from datastore.queries.shaping import Sort
     from datastore.queries.tree import Path, Query
 
@@ -555,7 +556,14 @@ class Backend(ABC):
         return None
 
     def find_first(
-        self, range: IdRange, query: Query, sort: Sort, fields: Fields, number: int, at: str
+        self,
+        range: IdRange,
+        query: Query,
+        sort: Sort,
+        fields: Fields,
+        number: int,
+        at: str,
+        after: Place | None = None,
     ) -> DocumentPage | None:
         """Return the documents of a range that come first, in an order, of those that match a query and are live.
 
@@ -570,6 +578,7 @@ class Backend(ABC):
             fields: How much of each document is needed.
             number: How many documents, at most ``capabilities.scan_page``.
             at: The time at which they are live.
+            after: Only those after this place (`datastore.calls.ordering.place_of`).
 
         Returns:
             A page without ``after``: that is all. ``None`` if the database does not decide the query and the order, or

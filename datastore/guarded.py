@@ -37,6 +37,7 @@ from datastore.ids import area_ranges, decode_prefix, encode_name, home_of, is_s
 from datastore.quotas import Account, Quota, account_of, check_quota, counts
 
 if TYPE_CHECKING:
+    from datastore.places import Place
     from datastore.queries.shaping import Sort
 
 _ABILITIES: frozenset[Ability] = frozenset(
@@ -160,11 +161,18 @@ class GuardedBackend(Backend):
         return self.inner.plan(parts[0], query) if len(parts) == 1 else None
 
     def find_first(
-        self, range: IdRange, query: Query, sort: Sort, fields: Fields, number: int, at: str
+        self,
+        range: IdRange,
+        query: Query,
+        sort: Sort,
+        fields: Fields,
+        number: int,
+        at: str,
+        after: Place | None = None,
     ) -> DocumentPage | None:
         """See `Backend.find_first`; as for a plan, it is for one range."""
         parts = self._guard.parts(range)
-        return self.inner.find_first(parts[0], query, sort, fields, number, at) if len(parts) == 1 else None
+        return self.inner.find_first(parts[0], query, sort, fields, number, at, after) if len(parts) == 1 else None
 
     def find(
         self,

@@ -10,6 +10,7 @@ from datastore.adapters.knowledge import Memory
 from datastore.adapters.remembering import REMEMBERED
 from datastore.administration import Diagnostic
 from datastore.backend import Capabilities, DocumentPage, Fields, IdRange, NamespaceStats, Plan, Query
+from datastore.places import Place
 from datastore.queries.shaping import Sort
 from datastore.queries.tree import Path
 from datastore_postgresql.admin import examine
@@ -103,13 +104,20 @@ class PostgresBackend(ComposedBackend):
         return self._finder.find(range, cast("PostgresPlan", plan), fields, limit, after, reverse=reverse)
 
     def find_first(
-        self, range: IdRange, query: Query, sort: Sort, fields: Fields, number: int, at: str
+        self,
+        range: IdRange,
+        query: Query,
+        sort: Sort,
+        fields: Fields,
+        number: int,
+        at: str,
+        after: Place | None = None,
     ) -> DocumentPage | None:
         """See `Backend.find_first`.
 
         Requests: 1; 0 for an empty range, or if PostgreSQL does not decide the filter or the order.
         """
-        return self._finder.first(range, query, sort, fields, number, at)
+        return self._finder.first(range, query, sort, fields, number, at, after)
 
     def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
         """See `Backend.ensure_index`.

@@ -10,6 +10,7 @@ from datastore.adapters.pushdown import push, query_of
 from datastore.backend import Document, DocumentPage, Fields, IdRange, Plan, Query
 from datastore.documents import fields_of
 from datastore.ids import scope_of
+from datastore.places import Place
 from datastore.queries.shaping import Sort
 from datastore.queries.tree import Path, asks
 from datastore_postgresql.building import build
@@ -17,7 +18,7 @@ from datastore_postgresql.client import Session
 from datastore_postgresql.indexes import Index, Way, best_search, declare, ways_of
 from datastore_postgresql.queries import Sql
 from datastore_postgresql.reading import Reader, bounds
-from datastore_postgresql.sorting import order_of
+from datastore_postgresql.sorting import is_after, order_of
 
 if TYPE_CHECKING:
     from datastore.queries.matcher import Predicate
@@ -112,7 +113,14 @@ class Finder:
         )
 
     def first(
-        self, range: IdRange, query: Query, sort: Sort, fields: Fields, number: int, at: str
+        self,
+        range: IdRange,
+        query: Query,
+        sort: Sort,
+        fields: Fields,
+        number: int,
+        at: str,
+        after: Place | None = None,
     ) -> DocumentPage | None:
         """See `Backend.find_first`.
 
@@ -124,12 +132,15 @@ class Finder:
         within, parameters = bounds(range, None, reverse=False)
         if parameters["start"] >= parameters["end"]:
             return DocumentPage((), None)
+        sql = Sql(plan.parameters)
+        behind = "TRUE" if after is None else is_after(sort, after, sql.bind)
         return self._reader.first(
             within,
-            {**parameters, **plan.parameters, "at": at},
+            {**parameters, **sql.parameters, "at": at},
             fields,
             order,
             number,
+            behind=behind,
             where=plan.where,
             ways=plan.ways,
             sure=plan.sure,

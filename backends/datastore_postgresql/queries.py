@@ -18,6 +18,7 @@ https://www.postgresql.org/docs/current/functions-json.html
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -55,13 +56,17 @@ TEXT = "#>> '{}'"
 
 
 class Sql(SqlDialect):
-    """Translates the conditions of one query. All expressions share the parameters, and hold only their names."""
+    """Translates the conditions of one query. All expressions share the parameters, and hold only their names.
+
+    Args:
+        parameters: Those of expressions to go on from.
+    """
 
     nothing = _NO
     deepest = 50
 
-    def __init__(self) -> None:
-        self.parameters: dict[str, Any] = {}
+    def __init__(self, parameters: Mapping[str, Any] | None = None) -> None:
+        self.parameters: dict[str, Any] = dict(parameters or {})
         self._fields = 0
 
     def condition(self, about: About, path: Path, condition: Condition) -> Translation[str]:

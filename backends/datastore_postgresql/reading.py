@@ -158,6 +158,7 @@ class Reader:
         order: Order,
         number: int,
         *,
+        behind: str,
         where: str,
         ways: Sequence[Way],
         sure: str,
@@ -172,6 +173,7 @@ class Reader:
             fields: As for `page`.
             order: The order.
             number: How many rows.
+            behind: Whether a row may be after a certain place: it is not FALSE.
             where: As for `page`.
             ways: As for `page`.
             sure: As for `page`.
@@ -195,7 +197,7 @@ class Reader:
                             SELECT *, {order.keys} FROM (
                                 SELECT *, {order.looked_at} FROM ({found}) AS found OFFSET 0
                             ) AS looked_at OFFSET 0
-                        ) AS keyed ORDER BY {by} LIMIT %(candidates)s
+                        ) AS keyed WHERE ({behind}) IS NOT FALSE ORDER BY {by} LIMIT %(candidates)s
                     ) AS candidates
                 ) AS placed
                 WHERE place <= unplaced + %(number)s AND (unplaced <= %(most_unplaced)s OR place = 1)

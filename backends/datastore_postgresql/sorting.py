@@ -11,14 +11,16 @@ sorted by the store.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from datastore.queries.ordering import RANKS
+from datastore.places import Place
+from datastore.queries.ordering import RANKS, Descending, Key
 from datastore.queries.shaping import Sort
 from datastore.queries.tree import Path
 from datastore_postgresql.codec import ESCAPE
-from datastore_postgresql.queries import TEXT, kind_of, quoted, value_at
+from datastore_postgresql.queries import TEXT, as_json, kind_of, quoted, value_at
 
 _COLUMNS = ("createdByAgent", "createdAt", "updatedByAgent", "updatedAt", "revision", "expiresAt")
 """What may be sorted by of a record. Accesses are left out, because some are not yet written."""
@@ -63,6 +65,41 @@ def order_of(sort: Sort) -> Order | None:
     if not looked_at:
         return None
     return Order(", ".join(looked_at), ", ".join(keys), " AND ".join(is_placed), ", ".join(by))
+
+
+def is_after(sort: Sort, place: Place, bind: Callable[[Any, str], str]) -> str:
+    """Return the condition that a row is after a place, given the keys of `order_of`; NULL if that is not told.
+
+    Args:
+        sort: The order.
+        place: The place (`datastore.calls.ordering.place_of`).
+        bind: Returns the SQL of a parameter.
+    """
+    id = bind(place[-1], "text")
+    condition = f'"_id" > {id}'
+    for number, ((path, direction), key) in reversed(list(enumerate(zip(sort, place, strict=False)))):
+        after = "<" if direction < 0 else ">"
+        if path == _KEY:
+            condition = f'"_id" {after} {id}'
+        else:
+            more, same = _compared(number, key.key if isinstance(key, Descending) else key, after, bind)
+            condition = f"({more} OR ({same} AND {condition}))"
+    return condition
+
+
+def _compared(number: int, key: Key, after: str, bind: Callable[[Any, str], str]) -> tuple[str, str]:
+    """Return the conditions that the keys of a path are after some, and that they are the same."""
+    rank = key[0] + (key[1] if key[0] == RANKS[bool] else 0)
+    more, same = f"rank{number} {after} {rank}", f"rank{number} = {rank}"
+    if rank == RANKS[int]:
+        name, constant = f"number{number}", bind(as_json(key[1]), "numeric")
+    elif rank == RANKS[str]:
+        name, constant = f"text{number}", bind(key[1].partition("\0")[0], "text")
+        if "\0" in key[1]:  # no row has it: it is the next text after the part before
+            return f"({more} OR ({same} AND {name} {after if after == '>' else '<='} {constant}))", "FALSE"
+    else:
+        return more, same
+    return f"({more} OR ({same} AND {name} {after} {constant}))", f"({same} AND {name} = {constant})"
 
 
 def _read(path: Path) -> tuple[str, str] | None:

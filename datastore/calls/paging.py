@@ -1,6 +1,7 @@
 """Pages of matching records, in any order, and the cursors between them.
 
-In the order of keys, a page is read from where the previous one ended. In any other order, the whole namespace must be
+In the order of keys, a page is read from where the previous one ended; so it is in an order in which the database sorts
+(`Backend.find_first`). In any other, the whole namespace must be
 read to know which records come first. So the first page also remembers the places of the records after it
 (`datastore.places`), and the following pages read their records by id. A cursor works without that memory, too: if
 nothing is remembered any more, or not in this process, the namespace is read again, and the page begins after the
@@ -120,6 +121,11 @@ class _Order:
             least = None if limit is None else skip + limit + 1 - len(found)
             in_order = islice(planned.documents(planned.at_once(least)), skip, least)
             return [*found, *((self._place(one), one) for one in Gathered().each(in_order))], None
+        first = None if limit is None else planned.first(self._sort, skip + limit + 1 - len(found), after)
+        if first is not None:
+            placed = [(self._place(one), one) for one in Gathered().each(first)]
+            placed = sorted([one for one in placed if after is None or one[0] > after], key=_place)
+            return [*found, *placed[skip:]], None
         gathered = Gathered(inf if limit is None else skip + limit + 1)
         documents: Iterable[_Placed] = ((self._place(one), one) for one in gathered.each(planned.documents()))
         if after is not None:

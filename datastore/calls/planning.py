@@ -17,6 +17,7 @@ from datastore.deadlines import check
 from datastore.documents import expires, fields_of, key_of, living, skip
 from datastore.errors import DamagedRecordError, InvalidNameError
 from datastore.ids import IdRange, decode_keys, encode_key, key_range
+from datastore.places import Place
 from datastore.queries.language import parse_query, to_document
 from datastore.queries.matcher import Predicate, compile_filter
 from datastore.queries.shaping import Sort, Window, parse_fields, parse_window
@@ -216,7 +217,7 @@ class PlannedQuery:
         if window.limit is None:
             return sorted(Gathered().each(self.documents()), key=place)[window.skip :]
         end = window.skip + window.limit
-        first = self._first(window.sort, end)
+        first = self.first(window.sort, end)
         if first is not None:
             return heapq.nsmallest(end, Gathered().each(first), key=place)[window.skip :]
         documents = Gathered(end).each(self.documents())
@@ -228,8 +229,14 @@ class PlannedQuery:
         self.read += len(found)
         return sorted(found, key=place)
 
-    def _first(self, sort: Sort, number: int) -> Sequence[Document] | None:
-        """Return documents among which are the first ones; ``None`` if the database does not tell which they are."""
+    def first(self, sort: Sort, number: int, after: Place | None = None) -> Sequence[Document] | None:
+        """Return documents among which are the first ones; ``None`` if the database does not tell which they are.
+
+        Args:
+            sort: The order.
+            number: How many.
+            after: After which place.
+        """
         core, fields = self._core, self._fields
         backend = core.backend
         if self._matches is not None or self._ids is not None or number > backend.capabilities.scan_page:
@@ -237,7 +244,7 @@ class PlannedQuery:
         at = core.now()
 
         def read() -> DocumentPage:
-            found = backend.find_first(self._range, self._query, sort, fields, number, at)
+            found = backend.find_first(self._range, self._query, sort, fields, number, at, after)
             return _NOT_TOLD if found is None else found
 
         page = core.page(read, fields)

@@ -172,10 +172,10 @@ class QueryCalls(Bound):
         Raises:
             QueryError: Also if ``cursor`` comes from another query.
 
-        Requests: as ``find``. With a ``sort`` other than by key the first page reads the namespace, and for some
-        minutes the store remembers the ids of some thousand records that come next, without their values: each of the
-        following pages costs a ``get_many`` of its records. If nothing is remembered (after that time, or in another
-        process), the cursor still says where to go on, and the namespace is read again.
+        Requests: as ``find``. With a ``sort`` that is left to the store, the first page reads the namespace, and for
+        some minutes the store remembers the ids of some thousand records that come next, without their values: each of
+        the following pages costs a ``get_many`` of its records. If nothing is remembered (after that time, or in
+        another process), the cursor still says where to go on, and the namespace is read again.
         """
         from datastore.calls import paging
         from datastore.queries.language import parse_query

@@ -31,6 +31,7 @@ from datastore.tenants.databases import Databases
 from datastore.tenants.opened import OpenDatabases
 
 if TYPE_CHECKING:
+    from datastore.places import Place
     from datastore.queries.shaping import Sort
 
 _AT_ONCE = 16
@@ -130,11 +131,18 @@ class TenantBackend(Backend):
             return None if backend is None else backend.plan(range, query)
 
     def find_first(
-        self, range: IdRange, query: Query, sort: Sort, fields: Fields, number: int, at: str
+        self,
+        range: IdRange,
+        query: Query,
+        sort: Sort,
+        fields: Fields,
+        number: int,
+        at: str,
+        after: Place | None = None,
     ) -> DocumentPage | None:
         """See `Backend.find_first`."""
         with self.opened.lent_if_there(user_of(range.start)) as backend:
-            return None if backend is None else backend.find_first(range, query, sort, fields, number, at)
+            return None if backend is None else backend.find_first(range, query, sort, fields, number, at, after)
 
     def find(
         self,

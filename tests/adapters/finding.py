@@ -47,6 +47,15 @@ def in_order(records):
     return {key: records[key] for key in sorted(records, key=encode_key)}
 
 
+def pages(agent, **asked):
+    """Yield the records of all pages."""
+    page = agent.find_records({}, **asked)
+    yield from page.records
+    while page.cursor is not None:
+        page = agent.find_records({}, **asked, cursor=page.cursor)
+        yield from page.records
+
+
 def decided(agent, filter, meta=None):
     """Return what a query has left to check for the portable layer."""
     return agent.explain(filter, meta=meta)["checked_here"]
@@ -340,6 +349,8 @@ class Sorting:
             expected = list(agent.find({}, sort=sort))
             for limit in range(1, len(expected) + 1):
                 assert list(agent.find({}, sort=sort, limit=limit)) == expected[:limit], (sort, limit)
+            for limit in (1, 7):
+                assert [one.key for one in pages(agent, sort=sort, limit=limit)] == expected, (sort, limit)
             assert not agent.explain({}, sort=sort, limit=1)["sorted_here"]
 
     def test_of_many_records_no_more_are_handed_over_than_come_first(self, agent):

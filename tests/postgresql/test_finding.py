@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.adapters.finding import AgainstTheReference, Sorting, Traps
+from tests.adapters.finding import AgainstTheReference, Sorting, Traps, pages
 from tests.full import times
 
 pytestmark = pytest.mark.server("postgresql")
@@ -26,6 +26,16 @@ class TestSorting(Sorting):
             wire.rows = 0
             assert wire.of(lambda options=options: agent.find(sort="-n", limit=10, **options)) == 1
             assert wire.rows == 10 + options.get("skip", 0) + 2
+
+    def test_a_page_of_records_is_read_from_where_the_one_before_ended(self, agent, stranger, wire):
+        agent.set_many({f"k{number:03}": {"n": number % 50} for number in range(200)})
+        agent.set("array", {"n": [7]})
+        first = agent.find_records(sort="-n", limit=10)
+        for one in (agent, stranger):  # another process has remembered nothing
+            wire.rows = 0
+            assert wire.of(lambda one=one: one.find_records(sort="-n", limit=10, cursor=first.cursor)) == 1
+            assert wire.rows == 10 + 1 + 1, "one more says whether there is another page"
+        assert [one.key for one in pages(agent, sort="-n", limit=10)] == list(agent.find({}, sort="-n"))
 
     def test_more_than_a_page_is_sorted_by_the_store(self, agent, monkeypatch):
         agent.set_many({f"k{number}": {"n": [number], "t": number} for number in range(9)})
