@@ -10,7 +10,6 @@ from functools import total_ordering
 from math import isfinite
 from typing import Any, TypeAlias
 
-from datastore.arguments import lone_surrogate
 from datastore.deadlines import check
 from datastore.queries.paths import MISSING, is_position
 from datastore.queries.tree import Path
@@ -83,8 +82,6 @@ def is_key(key: Any) -> bool:
             for field in value
         )
     if type(value) is float and not isfinite(value):
-        return False
-    if type(value) is str and lone_surrogate(value) is not None:
         return False
     return bool(RANKS.get(type(value)) == rank)
 
