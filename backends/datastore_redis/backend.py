@@ -81,7 +81,8 @@ class RedisBackend(ComposedBackend):
             elif kind == b"none":
                 raise ConfigurationError(f"there is no {where}, and it may not be made (create=false)", backend=NAME)
 
-        def is_empty() -> bool:  # or of this version: no earlier one knew Redis, and after FLUSHALL open stores write on
+        def is_empty() -> bool:
+            # Or of this version: no earlier one knew Redis, and after FLUSHALL open stores write on.
             nonlocal kind
             kind = session.ask(("TYPE", names.users))[0]
             return kind in (b"none", b"zset")

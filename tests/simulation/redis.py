@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from random import Random
 from types import SimpleNamespace
@@ -43,7 +43,7 @@ from tests.simulation.redis_server import (
     NO_MEMORY,
     READ_ONLY,
     RedisModel,
-    Refusal,
+    RefusalError,
     State,
     commands_of,
     digest_of,
@@ -57,8 +57,10 @@ _EMPTY_AT_FIRST = 0.1
 """In so many runs the first process begins the store; in the others it is there."""
 _SAFE = 0.5
 """In so many runs the server has ``appendfsync always``, in the others ``everysec``."""
+_SYNC = 1.0
+"""How many seconds of acknowledged writes ``everysec`` may lose."""
 _JUMP = 20_000.0
-"""By so many seconds the server's clock is ahead or behind at most. That is less than a record stays after its expiry."""
+"""By so many seconds the server's clock is wrong at most. A record stays longer than that after its expiry."""
 
 
 class RedisDatabase:
@@ -66,16 +68,25 @@ class RedisDatabase:
 
     Args:
         adapter: The adapter.
-        model: The server's model.
+        faults: What is replaced in its modules besides: faults that must be found.
+        loses: Whether the server breaks what ``appendfsync always`` promises.
     """
 
-    faults = frozenset((*FAULTS, *MORE, "no memory", "read-only", "power lost", "server's clock jump"))
+    faults = frozenset((*FAULTS, *MORE, "no memory", "read-only", "power lost", "server clock jump"))
     connects = True
     limits = frozenset[str]()
 
-    def __init__(self, adapter: type[RedisBackend] = RedisBackend, model: type[RedisModel] = RedisModel) -> None:
+    def __init__(
+        self,
+        adapter: type[RedisBackend] = RedisBackend,
+        faults: Iterable[tuple[Any, str, Any]] = (),
+        *,
+        loses: bool = False,
+    ) -> None:
         self._adapter = adapter
-        self.model = model(self._clock)
+        self._faults = list(faults)
+        self._loses = loses
+        self.model = RedisModel(self._clock)
         self._world: World
         self._offset = 0.0
         self._restarts = 0
@@ -84,6 +95,7 @@ class RedisDatabase:
         self._kept: deque[tuple[float, State]] = deque()
         """What the server had after its last commands that have written anything, and when: what a crash may leave."""
         self._chance: Random
+        self._tokens: Random
         self._sockets: dict[Process, list[Socket]] = {}
 
     def _clock(self) -> float:
@@ -105,16 +117,18 @@ class RedisDatabase:
         """See `Replacing.replaced`."""
         if not self._sockets:
             self._begin(world)
-        bits = Random(f"{world.plan.seed} tokens")
         for module in (codec, removing):
-            yield module, "os", SimpleNamespace(urandom=bits.randbytes)
+            yield module, "os", SimpleNamespace(urandom=self._tokens.randbytes)
+        yield from self._faults
 
     def _begin(self, world: World) -> None:
         seed, faults = world.plan.seed, (world.plan.faults or {}).values()
         self._world = world
-        self._chance = Random(f"{seed} made anew")
+        self._chance, self._tokens = Random(f"{seed} made anew"), Random(f"{seed} tokens")
         self._is_safe = Random(f"{seed} durability").random() < _SAFE
-        self._is_watched = not self._is_safe and ("power lost" in faults or "power lost" in world.luck.rates)
+        self._is_watched = (not self._is_safe or self._loses) and (
+            "power lost" in faults or "power lost" in world.luck.rates
+        )
         if Random(f"{seed} database").random() >= _EMPTY_AT_FIRST:
             self._prepare()
         self._note()
@@ -135,7 +149,9 @@ class RedisDatabase:
         """See `Connected.left_open`. What an interrupt leaves ends when nothing refers to it; here something does."""
         return 0 if self._world.may_be_interrupted else sum(one.is_open for one in self._sockets[process])
 
-    def answered(self, request: bytes, part: int | None = None, refuses: Refusal | None = None, first: int = 0) -> bytes:
+    def answered(
+        self, request: bytes, part: int | None = None, refuses: RefusalError | None = None, first: int = 0
+    ) -> bytes:
         """Return the server's answers to a request.
 
         Args:
@@ -160,17 +176,18 @@ class RedisDatabase:
     def _note(self) -> None:
         """Note what the server has, as long as a crash may bring it back."""
         if self._is_watched:
-            now, kept = self._world.scheduler.now, self._kept
-            kept.append((now, self.model.state.copy()))
-            while len(kept) > 1 and kept[1][0] <= now - 1:
-                kept.popleft()
+            self._kept.append((self._world.scheduler.now, self.model.state.copy()))
+            self._forget_what_was_synced()
+
+    def _forget_what_was_synced(self) -> None:
+        while len(self._kept) > 1 and self._kept[1][0] <= self._world.scheduler.now - _SYNC:
+            self._kept.popleft()
 
     def lose_power(self, random: Random) -> None:
         """Stop the server at once. With ``everysec`` it comes back as it was at some time of the last second."""
         world = self._world
-        if not self._is_safe:
-            while len(self._kept) > 1 and self._kept[1][0] <= world.scheduler.now - 1:
-                self._kept.popleft()
+        if self._is_watched:
+            self._forget_what_was_synced()
             self.model.state = self._kept[random.randrange(len(self._kept))][1].copy()
             self._kept.clear()
             self._note()
@@ -202,7 +219,9 @@ def adapter_over(
 ) -> RedisBackend:
     """Return an adapter whose connections are of a kind."""
     options = {"db": 0, "host": _HOST, "port": _PORT}
-    return adapter(Settings(f"{_HOST}:{_PORT}", kind, options, name, REQUEST_SECONDS, 32, create=True, earlier_format=False))
+    return adapter(
+        Settings(f"{_HOST}:{_PORT}", kind, options, name, REQUEST_SECONDS, 32, create=True, earlier_format=False)
+    )
 
 
 class SimulatedConnection(Connection):
@@ -213,11 +232,14 @@ class SimulatedConnection(Connection):
         options: What a connection takes.
     """
 
+    _sock: Socket
+
     def __init__(self, connect: Callable[[float], Socket], **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(**options)  # type: ignore[no-untyped-call]  # the client's
         self._made = connect
 
     def _connect(self) -> Socket:
+        assert self.socket_timeout is not None
         return self._made(self.socket_timeout)
 
     def can_read(self, timeout: float = 0) -> bool:
@@ -282,6 +304,8 @@ class UnluckySocket(Client, Socket):
         self._database = database
         self._began = self.world.restarts
         self._problem: OSError | None = None
+        self._late = b""
+        """What arrives for the request before, of which nobody has read the answer."""
 
     @property
     def was_closed_by_the_server(self) -> bool:
@@ -304,16 +328,20 @@ class UnluckySocket(Client, Socket):
         own: dict[str, Callable[[Random], bytes | None]] = {
             "no memory": lambda random: self._carried_out(sent, None, NO_MEMORY, random.randrange(size)),
             "read-only": lambda random: self._carried_out(sent, None, READ_ONLY, random.randrange(size)),
-            "server's clock jump": lambda random: self._as_the_clock_jumps(sent, random),
+            "server clock jump": lambda random: self._as_the_clock_jumps(sent, random),
             "power lost": lambda random: self._as_power_fails(sent, random),
         }
         self._problem = ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+        self.left, self._late = self.left + self._late, b""
         try:
             answer = self.request(partial(_told, sent), partial(self._carried_out, sent), size, own)
         except AnswerCutError as error:
             self.left += (error.answer or b"")[: int(error.where * len(error.answer or b""))]
         except NoAnswerError:
             self._problem = TimeoutError("timed out")
+            call = self.world.calls.get(self.world.scheduler._me())
+            if call is not None and _REMOVE in sent and call.faults[-1:] == ["request late"]:
+                call.blind = True  # this script alone asks for no token
         except TooManyRequestsError:
             self.left += encoded(BUSY) * size
         except ServerError as error:
@@ -321,13 +349,16 @@ class UnluckySocket(Client, Socket):
         except ClientError:
             pass
         else:
-            self.left += answer or b""
+            self.left, self._late = self.left + (answer or b""), b""
 
     def _carried_out(
-        self, sent: bytes, part: int | None, refuses: Refusal | None = None, first: int = 0
+        self, sent: bytes, part: int | None, refuses: RefusalError | None = None, first: int = 0
     ) -> bytes | None:
         """Return the answers to a request; ``None`` if the server was stopped meanwhile."""
-        return None if self.was_closed_by_the_server else self._database.answered(sent, part, refuses, first)
+        if self.was_closed_by_the_server:
+            return None
+        self._late = self._database.answered(sent, part, refuses, first)
+        return self._late
 
     def _as_the_clock_jumps(self, sent: bytes, random: Random) -> bytes | None:
         self._database.jump(random)
@@ -339,6 +370,7 @@ class UnluckySocket(Client, Socket):
         self._database.lose_power(random)
 
 
+_REMOVE = scripts.REMOVE.digest.encode()
 _NAMES = {script.digest: name for name, script in vars(scripts).items() if isinstance(script, scripts.Script)}
 _PLACE = re.compile(rf"{_NAME}:\{{(?P<user>[^}}]*)\}}(?::(?P<rest>.*))?")
 
@@ -350,7 +382,7 @@ def _told(sent: bytes) -> str:
         name, key = words[0].decode(), words[1]
         if name.startswith("EVAL"):
             digest, key = words[1].decode() if name == "EVALSHA" else digest_of(words[1]), words[3]
-            name = f"{name} {_NAMES[digest]}"
+            name = f"{name} {_NAMES.get(digest, 'a script')}"
         found = _PLACE.fullmatch(key.decode())
         told.append(f"{name} {key.decode() if found is None else short(':'.join(filter(None, found.groups())))}")
     return ", ".join(told)

@@ -1,8 +1,7 @@
-"""A model of a Redis 6.2 server at the level of its protocol: keys, commands, and the adapter's scripts, which Lua runs.
+"""A model of a Redis 6.2 server at the level of its protocol: keys, commands, and the adapter's scripts, run by Lua.
 
 It has the commands that the adapter uses, and says so if it is asked for another. That it answers as a server does is
-tested: the same commands go to it and to Redis (`test_redis.py`). It forgets its scripts when it stops; what it then has
-of its keys is up to ``appendfsync``.
+tested: the same commands go to it and to Redis (`test_redis.py`).
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ SortedSet: TypeAlias = set[bytes]
 Words: TypeAlias = Sequence[bytes]
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """An answer that is an error."""
 
 
-READ_ONLY = Refusal("READONLY You can't write against a read only replica.")
-NO_MEMORY = Refusal("OOM command not allowed when used memory > 'maxmemory'.")
-BUSY = Refusal("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.")
-LOADING = Refusal("LOADING Redis is loading the dataset in memory")
+READ_ONLY = RefusalError("READONLY You can't write against a read only replica.")
+NO_MEMORY = RefusalError("OOM command not allowed when used memory > 'maxmemory'.")
+BUSY = RefusalError("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.")
+LOADING = RefusalError("LOADING Redis is loading the dataset in memory")
 
 
 class Status(bytes):
@@ -60,13 +59,13 @@ class RedisModel:
         self.state = State({}, {})
         self.scripts: dict[bytes, str] = {}
         """What was loaded, by digest."""
-        self.refuses: Refusal | None = None
+        self.refuses: RefusalError | None = None
         """`NO_MEMORY` or `READ_ONLY`, if that is what writes come to."""
         self.has_written = False
         """Whether the last command has changed anything, or may have."""
 
     def carry_out(self, words: Words) -> Any:
-        """Carry out a command, and return its answer, of which a `Refusal` is one."""
+        """Carry out a command, and return its answer, of which a `RefusalError` is one."""
         self.has_written = False
         try:
             name = words[0]
@@ -75,7 +74,7 @@ class RedisModel:
             if name == b"SCRIPT":
                 return self._load(*words[1:])
             return self._do(words)
-        except Refusal as refusal:
+        except RefusalError as refusal:
             return refusal
 
     def _do(self, words: Words) -> Any:
@@ -83,7 +82,7 @@ class RedisModel:
         assert command is not None, f"the model has no {words[0].decode()}"
         # A script that has begun to write goes on to its end without memory.
         if self.refuses and (command.writes if self.refuses is READ_ONLY else command.needs_memory > self.has_written):
-            raise Refusal(*self.refuses.args)
+            raise RefusalError(*self.refuses.args)
         self._forget_expired(words[1])
         self.has_written |= command.writes
         return getattr(self, command.does)(*words[1:])
@@ -99,7 +98,7 @@ class RedisModel:
             self._load(b"LOAD", script)
             script = digest_of(script).encode()
         if script not in self.scripts:
-            raise Refusal("NOSCRIPT No matching script. Please use EVAL.")
+            raise RefusalError("NOSCRIPT No matching script. Please use EVAL.")
 
         keys, arguments = rest[: int(number)], rest[int(number) :]
         _running.append(self)
@@ -112,7 +111,7 @@ class RedisModel:
         assert isinstance(result, _LUA_TABLE), result  # anything else is a mistake in a script
         message = result[b"err"].decode()
         told = f"@user_script: 1: -{message}" if message.startswith(("OOM", "READONLY")) else message  # as Redis 6 does
-        raise Refusal(f"ERR Error running script (call to f_{script.decode()}): @user_script:1: {told}")
+        raise RefusalError(f"ERR Error running script (call to f_{script.decode()}): @user_script:1: {told}")
 
     def _load(self, how: bytes, text: bytes) -> bytes:
         assert how == b"LOAD", how
@@ -124,7 +123,7 @@ class RedisModel:
         """Return what a key holds, or ``None``."""
         found = self.state.keys.get(key)
         if found is not None and type(found) is not kind:
-            raise Refusal("WRONGTYPE Operation against a key holding the wrong kind of value")
+            raise RefusalError("WRONGTYPE Operation against a key holding the wrong kind of value")
         return found
 
     def _made(self, key: bytes, kind: type) -> Any:
@@ -172,6 +171,9 @@ class RedisModel:
             self.state.ends[key] = self.clock() + int(milliseconds)
         return 1
 
+    def _pexpireat(self, key: bytes, milliseconds: bytes) -> int:
+        return self._pexpire(key, b"%d" % (int(milliseconds) - self.clock()))
+
     def _persist(self, key: bytes) -> int:
         return int(self.state.ends.pop(key, None) is not None)
 
@@ -196,7 +198,7 @@ class RedisModel:
         try:
             total = int(row.get(name, b"0")) + int(number)
         except ValueError:
-            raise Refusal("ERR hash value is not an integer") from None
+            raise RefusalError("ERR hash value is not an integer") from None
         row[name] = b"%d" % total
         return total
 
@@ -244,7 +246,7 @@ class _Command(NamedTuple):
 def _commands() -> Iterator[tuple[bytes, _Command]]:
     for name in ("GET", "EXISTS", "TYPE", "HMGET", "ZRANGE", "ZRANGEBYLEX", "ZREVRANGEBYLEX", "ZLEXCOUNT"):
         yield name.encode(), _Command(f"_{name.lower()}", writes=False, needs_memory=False)
-    for name in ("DEL", "HDEL", "ZREM", "PEXPIRE", "PERSIST"):
+    for name in ("DEL", "HDEL", "ZREM", "PEXPIRE", "PEXPIREAT", "PERSIST"):
         yield name.encode(), _Command(f"_{name.lower()}", writes=True, needs_memory=False)
     for name in ("SET", "HSET", "HINCRBY", "ZADD"):
         yield name.encode(), _Command(f"_{name.lower()}", writes=True, needs_memory=True)
@@ -264,12 +266,13 @@ def _called(*words: Any) -> Any:
     """Carry out a command of a script."""
     try:
         return _to_lua(_running[-1]._do([_word(one) for one in words]))
-    except Refusal as refusal:
+    except RefusalError as refusal:
         return _LUA.table_from({b"err": str(refusal).encode()})
 
 
 # What a script calls, and how it is run. No exception of Python's goes through Lua, which would take ever more time.
-_with_redis = _LUA.execute(b"""
+_with_redis = _LUA.execute(
+    b"""
 local do_command = ...
 local redis = {pcall = do_command}
 function redis.call(...)
@@ -278,7 +281,9 @@ function redis.call(...)
   return answer
 end
 return function(script) return function(KEYS, ARGV) return pcall(script, KEYS, ARGV, redis) end end
-""", _called)
+""",
+    _called,
+)
 
 
 @functools.cache
@@ -302,7 +307,7 @@ def _to_lua(answer: Any) -> Any:
 def _from_lua(result: Any) -> Any:
     """Return what a script returns as the answer that it is; a list ends before its first ``nil``."""
     if isinstance(result, _LUA_TABLE):
-        items = []
+        items: list[Any] = []
         while (item := result[len(items) + 1]) is not None:
             items.append(_from_lua(item))
         return items
@@ -362,7 +367,7 @@ def encoded(answer: Any) -> bytes:
         return b":%d\r\n" % answer
     if isinstance(answer, list):
         return b"*%d\r\n%b" % (len(answer), b"".join(map(encoded, answer)))
-    if isinstance(answer, Refusal):
+    if isinstance(answer, RefusalError):
         return b"-%b\r\n" % str(answer).encode()
     if isinstance(answer, Status):
         return b"+%b\r\n" % answer

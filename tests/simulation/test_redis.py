@@ -9,7 +9,6 @@ from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from redis import Connection, ResponseError
 
 from datastore_redis import codec, removing
@@ -201,7 +200,9 @@ def differences(seed, model):
         if random.random() < 0.1:
             asked(real, [("SCRIPT", "FLUSH")])
             model.scripts.clear()
-            assert asked(over, [("EVALSHA", DIGESTS[0], 0)]) == asked(real, [("EVALSHA", DIGESTS[0], 0)]) == ["NOSCRIPT"]
+            assert (
+                asked(over, [("EVALSHA", DIGESTS[0], 0)]) == asked(real, [("EVALSHA", DIGESTS[0], 0)]) == ["NOSCRIPT"]
+            )
             for one in (real, over):
                 asked(one, [("SCRIPT", "LOAD", script.text) for script in SCRIPTS])
     held = held_by(real)
