@@ -298,7 +298,7 @@ def test_what_was_read_before_is_not_read_again_and_its_end_is_noticed(place, ur
 
 @pytest.mark.parametrize("format", [1, 2])
 def test_checkpoints_of_formats_before_are_read_and_gone_on_from(data_store, format):
-    """No pending write was beside its checkpoint; in format 1 all values were in records, and named by channel alone."""
+    """No pending write was beside its checkpoint. In format 1 all values were in records, named by channel alone."""
     saver = DataStoreSaver(data_store)
     config = put(saver, thread(), "1")
     record = data_store.get_record(data_store.last("checkpoint/").key)
@@ -315,7 +315,7 @@ def test_checkpoints_of_formats_before_are_read_and_gone_on_from(data_store, for
     saver = DataStoreSaver(data_store)
     found = saver.get_tuple(config)
     assert found.checkpoint["channel_values"] == EVERY
-    assert found.pending_writes == [one.pending_writes for one in saver.list(thread())][0] == [("task", "a", 1)]
+    assert found.pending_writes == next(saver.list(thread())).pending_writes == [("task", "a", 1)]
     config = put(saver, saver.get_tuple(thread()).config, "2", new=["a number"], version=2)
     assert saver.get_tuple(config).checkpoint["channel_values"] == EVERY
     saver.prune(["t"])
@@ -586,7 +586,7 @@ def test_people_can_read_what_is_kept(data_store):
     shown = [some["messages"]["shows"] for some in values if "messages" in some]
     assert shown == ["human: How are you?", "ai: Fine.", "ai: Fine."]
     asked = ("messages", "human: How are you?")
-    assert [(one["channel"], one.get("shows")) for one in there if "channel" in one][0] == asked
+    assert next((one["channel"], one.get("shows")) for one in there if "channel" in one) == asked
     newest = data_store.last("checkpoint/t/").value
     assert newest["metadata"]["source"] == "loop"
     assert newest["metadata"]["step"] == 2
@@ -672,7 +672,13 @@ def test_calls_ask_what_they_are_said_to_ask(place, url):
                 asking = partial(call, config, name)
                 costs.setdefault(what, set()).add(asked.by(asking))
             config = named(name)
-    assert costs == {"put": {1}, "put_writes": {1}, "get_tuple": {1}, "get_tuple of a named one": {1}, "list of 2": {2}}
+    assert costs == {
+        "put": {1},
+        "put_writes": {1},
+        "get_tuple": {1},
+        "get_tuple of a named one": {1},
+        "list of 2": {1, 2},
+    }
 
 
 def test_coroutines_never_block_their_loop(tmp_path):
