@@ -233,8 +233,10 @@ class _Batch:
 
 
 def _lives_by_use(record: Record) -> bool:
-    """Whether a record lives for some time after it was used. One that is put again without a ``ttl`` does not expire,
-    whatever its metadata say: to take `TTL` out of them each time would cost a third of a batch of puts.
+    """Whether a record lives for some time after it was used.
+
+    One that is put again without a ``ttl`` does not expire, whatever its metadata say: to take `TTL` out of them each
+    time would take as long as all else in a batch of puts.
     """
     return record.expires_at is not None and isinstance(record.metadata.get(TTL), int | float)
 
