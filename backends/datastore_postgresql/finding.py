@@ -10,12 +10,14 @@ from datastore.adapters.pushdown import push, query_of
 from datastore.backend import Document, DocumentPage, Fields, IdRange, Plan, Query
 from datastore.documents import fields_of
 from datastore.ids import scope_of
+from datastore.queries.shaping import Sort
 from datastore.queries.tree import Path, asks
 from datastore_postgresql.building import build
 from datastore_postgresql.client import Session
 from datastore_postgresql.indexes import Index, Way, best_search, declare, ways_of
 from datastore_postgresql.queries import Sql
 from datastore_postgresql.reading import Reader, bounds
+from datastore_postgresql.sorting import order_of
 
 if TYPE_CHECKING:
     from datastore.queries.matcher import Predicate
@@ -102,6 +104,32 @@ class Finder:
             fields,
             limit,
             reverse=reverse,
+            where=plan.where,
+            ways=plan.ways,
+            sure=plan.sure,
+            matches=_closer_look(plan.decided),
+            looked_at=Fields.ALL if asks(plan.decided.meta) else Fields.VALUE,
+        )
+
+    def first(
+        self, range: IdRange, query: Query, sort: Sort, fields: Fields, number: int, at: str
+    ) -> DocumentPage | None:
+        """See `Backend.find_first`.
+
+        Requests: 1; 0 for an empty range, or if PostgreSQL does not decide the filter or the order.
+        """
+        order, plan = order_of(sort), self.plan(range, query)
+        if order is None or plan is None or plan.residual:
+            return None
+        within, parameters = bounds(range, None, reverse=False)
+        if parameters["start"] >= parameters["end"]:
+            return DocumentPage((), None)
+        return self._reader.first(
+            within,
+            {**parameters, **plan.parameters, "at": at},
+            fields,
+            order,
+            number,
             where=plan.where,
             ways=plan.ways,
             sure=plan.sure,

@@ -50,7 +50,7 @@ _COLUMNS = ("key", "createdByAgent", "updatedByAgent", "createdAt", "updatedAt",
 """The columns that may decide a filter on provenance. Counts are left out, because some are not yet written."""
 _NULLABLE = ("updatedByAgent", "expiresAt")
 _OPERATORS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
-_TEXT = "#>> '{}'"
+TEXT = "#>> '{}'"
 """Follows a value, and makes text of it."""
 
 
@@ -149,7 +149,7 @@ def _cases(condition: Condition, constant: str, value: str) -> dict[str, str]:
         case Compare(_, dict() | list() as wanted):
             cases[_KINDS[type(wanted)]] = _PERHAPS
         case Compare(_, str()):
-            cases["string"] = _text_compared(f'({value} {_TEXT}) COLLATE "C"', condition, constant)
+            cases["string"] = _text_compared(f'({value} {TEXT}) COLLATE "C"', condition, constant)
         case Compare(operator, wanted):
             cases[_KINDS[type(wanted)]] = f"{value} {_OPERATORS[operator]} {constant}"
         case HasType(names):

@@ -15,10 +15,13 @@ from datastore_postgresql.codec import COLUMNS, CONDITIONS, UNLESS_SURE, documen
 
 if TYPE_CHECKING:
     from datastore_postgresql.indexes import Way
+    from datastore_postgresql.sorting import Order
 
 SCAN_PAGE = 10_000
 PAGE_BYTES = 8_000_000
 """A page ends with the record whose value reaches this many bytes."""
+MOST_UNPLACED = 1_000
+"""The most records whose place in an order PostgreSQL cannot tell that are handed over besides the first ones."""
 SIZE = """coalesce("bytes", octet_length("value"::text), octet_length("valueText"), 0)"""
 PREFIX = """substring("_id" FROM '^[^:]*:[^:]*')"""
 LIVE = '("expiresAt" IS NULL OR "expiresAt" > %(at)s)'
@@ -106,13 +109,7 @@ class Reader:
         columns, size = COLUMNS[read], SIZE
         if fields is Fields.KEY:
             columns, size = UNLESS_SURE[read], f"CASE WHEN sure THEN 0 ELSE {SIZE} END"
-        found = f"SELECT *, {sure} AS sure FROM {self._table} WHERE {within} AND {where}"
-        if ways:
-            decided = f"SELECT *, TRUE AS sure FROM {self._table} WHERE {within}"
-            some = [
-                f"({decided if way.decides else found} AND {way.condition} {order} LIMIT %(limit)s)" for way in ways
-            ]
-            found = f"SELECT * FROM ({' UNION ALL '.join(some)}) AS searched"
+        found = self._found(within, where, sure, ways, f" {order} LIMIT %(limit)s")
         rows = self._session.ask(
             f"""
             SELECT {columns}, sure, total FROM (
@@ -135,6 +132,88 @@ class Reader:
         if unsure and matches is not None:
             documents = [one for one in documents if one.id not in unsure or matches(one)]
         return DocumentPage(documents, after, broken)
+
+    def _found(self, within: str, where: str, sure: str, ways: Sequence[Way], which: str = "") -> str:
+        """Return the query for the rows that fulfil some conditions, each with whether it is ``sure``; see `page`.
+
+        Args:
+            within: As for `page`, and so are the next three.
+            where: As for `page`.
+            sure: As for `page`.
+            ways: As for `page`.
+            which: Which of the rows of each way are enough.
+        """
+        found = f"SELECT *, {sure} AS sure FROM {self._table} WHERE {within} AND {where}"
+        if not ways:
+            return found
+        decided = f"SELECT *, TRUE AS sure FROM {self._table} WHERE {within}"
+        some = [f"({decided if way.decides else found} AND {way.condition}{which})" for way in ways]
+        return f"SELECT * FROM ({' UNION ALL '.join(some)}) AS searched"
+
+    def first(
+        self,
+        within: str,
+        parameters: Mapping[str, object],
+        fields: Fields,
+        order: Order,
+        number: int,
+        *,
+        where: str,
+        ways: Sequence[Way],
+        sure: str,
+        matches: Callable[[Document], bool] | None,
+        looked_at: Fields,
+    ) -> DocumentPage | None:
+        """Return the first rows in an order that fulfil some conditions, and all whose place is not told.
+
+        Args:
+            within: As for `page`, and so is all of which nothing is said here.
+            parameters: As for `page`.
+            fields: As for `page`.
+            order: The order.
+            number: How many rows.
+            where: As for `page`.
+            ways: As for `page`.
+            sure: As for `page`.
+            matches: As for `page`.
+            looked_at: As for `page`.
+
+        Returns:
+            ``None`` if the places of too many rows are not told, or it is too much at once.
+        """
+        read = max(fields, looked_at)
+        found = self._found(f"{within} AND {LIVE}", where, sure, ways)
+        by = f'is_placed, {order.by}, "_id"'  # those that have no place come first
+        rows = self._session.ask(
+            f"""
+            SELECT {COLUMNS[read]}, sure, unplaced, total FROM (
+                SELECT *, sum(({SIZE})::float8) OVER (ORDER BY place) AS total FROM (
+                    SELECT *, row_number() OVER (ORDER BY {by}) AS place,
+                        count(*) FILTER (WHERE NOT is_placed) OVER () AS unplaced
+                    FROM (
+                        SELECT *, sure AND {order.is_placed} AS is_placed FROM (
+                            SELECT *, {order.keys} FROM (
+                                SELECT *, {order.looked_at} FROM ({found}) AS found OFFSET 0
+                            ) AS looked_at OFFSET 0
+                        ) AS keyed ORDER BY {by} LIMIT %(candidates)s
+                    ) AS candidates
+                ) AS placed
+                WHERE place <= unplaced + %(number)s AND (unplaced <= %(most_unplaced)s OR place = 1)
+            ) AS summed WHERE total - ({SIZE}) < %(most)s ORDER BY place""",
+            {
+                **parameters,
+                "number": number,
+                "candidates": number + MOST_UNPLACED + 1,
+                "most_unplaced": MOST_UNPLACED,
+                "most": PAGE_BYTES,
+            },
+        )
+        if rows and (rows[-1][-1] >= PAGE_BYTES or rows[0][-2] > MOST_UNPLACED):
+            return None
+        documents, broken = split(rows, lambda row: row[0], lambda row: document_of(row, read))
+        if matches is not None and (unsure := {row[0] for row in rows if not row[-3]}):
+            documents = [one for one in documents if one.id not in unsure or matches(one)]
+        return DocumentPage(documents, None, broken)
 
     def count(self, range: IdRange, at: str) -> int:
         """See `Backend.count`."""

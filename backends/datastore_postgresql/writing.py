@@ -21,7 +21,7 @@ from datastore.values import encode
 from datastore_postgresql.client import Row, Session
 from datastore_postgresql.codec import STATE, held, known_of, written
 from datastore_postgresql.failures import NAME
-from datastore_postgresql.vectors import MOST_DIMENSIONS, Vectors, text_of
+from datastore_postgresql.vectors import MOST_DIMENSIONS, OF_VECTORS, Vectors, text_of
 
 _GIVEN: Mapping[str, str] = {
     "_id": "text",
@@ -49,6 +49,7 @@ _GIVEN: Mapping[str, str] = {
     "lastAccessedByAgent": "text",
     "lastAccessedAt": "text",
     "vector": "text",
+    "vectorRevision": "text",
 }
 """What changes take: ``how`` is one of those below, ``seen`` the token that a row must have; the others are columns."""
 _MAKE, _REPLACE, _CHANGE, _TOUCH, _REMOVE = "make", "replace", "change", "touch", "remove"
@@ -57,7 +58,8 @@ _KEPT = frozenset((_REPLACE, _CHANGE, _TOUCH))
 _COLUMNS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("token", "expiresAt", "fences"), _KEPT | {_MAKE}),
     **dict.fromkeys(("revision", "updatedAt", "updatedByAgent", "recentWrites"), _VALUED),
-    **dict.fromkeys(("value", "valueText", "content", "bytes", "metadata", "metadataText", "vector"), _VALUED),
+    **dict.fromkeys(("value", "valueText", "content", "bytes", "metadata", "metadataText"), _VALUED),
+    **dict.fromkeys(OF_VECTORS, _VALUED),
     **dict.fromkeys(("userId", "namespace", "key", "createdAt", "createdByAgent"), _WHOLE),
     **dict.fromkeys(("accessCount", "lastAccessedByAgent", "lastAccessedAt"), _WHOLE),
 }
@@ -169,7 +171,7 @@ def _row_of(change: Change, token: str) -> tuple[str, dict[str, Any]]:
     if (metadata := change.metadata) is not None:
         row["metadata"], row["metadataText"] = held(metadata)
     if (vector := _vector_of(change)) is not None:
-        row["vector"] = vector
+        row["vector"], row["vectorRevision"] = vector, row["revision"]
     if change.live and not isinstance(write, Restore):
         return _CHANGE, row
     row["userId"], row["namespace"], row["key"] = map(written, (write.user_id, write.namespace, write.key))
@@ -186,7 +188,7 @@ def _vector_of(change: Change) -> str | None:
 
 def _names(hows: frozenset[str], vector: str | None) -> list[str]:
     """Return what changes of some kinds take; without a place for vectors, these are left out."""
-    columns = [name for name, takers in _COLUMNS.items() if takers & hows and (vector is not None or name != "vector")]
+    columns = [name for name, takers in _COLUMNS.items() if takers & hows and (vector or name not in OF_VECTORS)]
     return ["_id", *(["seen"] if hows != {_MAKE} else []), *columns]
 
 
