@@ -292,5 +292,5 @@ def _ways(keys: Keys, text: str, number: str, longest: int, bind: Bind, *, merge
     numbers = [point[1] for point in keys.points if point[0] == "n"]
     found = [f"{text} = ANY({bind([*texts, _ANYTHING[0]], 'text[]')}) AND {number} = {_NO_NUMBER}"]
     if numbers:
-        found.append(f"{text} = 'n' AND {number} = ANY({bind(numbers, 'numeric[]')})")
+        found.append(f"{text} = 'n' AND {number} = ANY({bind(numbers, 'text[]')}::numeric[])")
     return [Way(one, False) for one in found]

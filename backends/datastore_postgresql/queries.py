@@ -108,7 +108,7 @@ class Sql(SqlDialect):
         match condition:
             case In(values):
                 kept = [as_json(value) for value in values if value is not None and not _has_nul(value)]
-                return self.bind(kept[0], "jsonb") if len(kept) == 1 else f"ANY({self.bind(kept, 'jsonb[]')})"
+                return self.bind(kept[0], "jsonb") if len(kept) == 1 else f"ANY({self.bind(kept, 'text[]')}::jsonb[])"
             case Compare(_, str() as text):
                 return self.bind(text.partition("\0")[0], "text")
             case Compare(_, bool() | int() | float() as value):
