@@ -18,7 +18,6 @@ https://www.postgresql.org/docs/current/functions-json.html
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -56,17 +55,16 @@ TEXT = "#>> '{}'"
 
 
 class Sql(SqlDialect):
-    """Translates the conditions of one query. All expressions share the parameters, and hold only their names.
-
-    Args:
-        parameters: Those of expressions to go on from.
-    """
+    """Translates the conditions of one query. All expressions share the parameters, and hold only their names."""
 
     nothing = _NO
     deepest = 50
 
-    def __init__(self, parameters: Mapping[str, Any] | None = None) -> None:
-        self.parameters: dict[str, Any] = dict(parameters or {})
+    def __init__(self) -> None:
+        self.parameters: dict[str, Any] = {}
+        self.kinds: list[str] = []
+        """The type of each parameter."""
+        self._names: dict[tuple[str, str], str] = {}
         self._fields = 0
 
     def condition(self, about: About, path: Path, condition: Condition) -> Translation[str]:
@@ -81,9 +79,14 @@ class Sql(SqlDialect):
         return self._column(path, condition)
 
     def bind(self, value: Any, kind: str) -> str:
-        """Return the SQL of a parameter that stands for a value of a type."""
-        name = f"p{len(self.parameters)}"
-        self.parameters[name] = value
+        """Return the SQL of a parameter that stands for a value of a type. A text is bound once."""
+        name = self._names.get((value, kind)) if type(value) is str else None
+        if name is None:
+            name = f"p{len(self.parameters)}"
+            self.parameters[name] = value
+            self.kinds.append(kind)
+            if type(value) is str:
+                self._names[value, kind] = name
         return f"%({name})s::{kind}"
 
     def _json(self, column: str, path: Path, condition: Condition) -> Translation[str]:
@@ -104,8 +107,8 @@ class Sql(SqlDialect):
         """Return the SQL for what a condition compares with, bound once; empty if there is no such thing."""
         match condition:
             case In(values):
-                kept = [value for value in values if value is not None and not _has_nul(value)]
-                return f"ANY({self.bind(list(map(as_json, kept)), 'text[]')}::jsonb[])"
+                kept = [as_json(value) for value in values if value is not None and not _has_nul(value)]
+                return self.bind(kept[0], "jsonb") if len(kept) == 1 else f"ANY({self.bind(kept, 'text[]')}::jsonb[])"
             case Compare(_, str() as text):
                 return self.bind(text.partition("\0")[0], "text")
             case Compare(_, bool() | int() | float() as value):

@@ -38,6 +38,8 @@ class Order(NamedTuple):
     """Whether it can."""
     by: str
     """What follows ``ORDER BY``, without the ids at its end."""
+    behind: str = "TRUE"
+    """Whether a row is after a place (`behind`), given the keys; NULL if the database cannot tell that."""
 
 
 @lru_cache(maxsize=256)
@@ -67,39 +69,46 @@ def order_of(sort: Sort) -> Order | None:
     return Order(", ".join(looked_at), ", ".join(keys), " AND ".join(is_placed), ", ".join(by))
 
 
-def is_after(sort: Sort, place: Place, bind: Callable[[Any, str], str]) -> str:
-    """Return the condition that a row is after a place, given the keys of `order_of`; NULL if that is not told.
+def behind(order: Order, sort: Sort, place: Place) -> tuple[Order, dict[str, Any]]:
+    """Return an order from behind a place on, and the parameters of that.
 
     Args:
+        order: The order as SQL.
         sort: The order.
         place: The place (`datastore.calls.ordering.place_of`).
-        bind: Returns the SQL of a parameter.
     """
+    parameters: dict[str, Any] = {}
+
+    def bind(value: Any, kind: str) -> str:
+        name = f"after{len(parameters)}"
+        parameters[name] = value
+        return f"%({name})s::{kind}"
+
     id = bind(place[-1], "text")
     condition = f'"_id" > {id}'
     for number, ((path, direction), key) in reversed(list(enumerate(zip(sort, place, strict=False)))):
-        after = "<" if direction < 0 else ">"
+        how = "<" if direction < 0 else ">"
         if path == _KEY:
-            condition = f'"_id" {after} {id}'
+            condition = f'"_id" {how} {id}'
         else:
-            more, same = _compared(number, key.key if isinstance(key, Descending) else key, after, bind)
+            more, same = _compared(number, key.key if isinstance(key, Descending) else key, how, bind)
             condition = f"({more} OR ({same} AND {condition}))"
-    return condition
+    return order._replace(behind=condition), parameters
 
 
-def _compared(number: int, key: Key, after: str, bind: Callable[[Any, str], str]) -> tuple[str, str]:
-    """Return the conditions that the keys of a path are after some, and that they are the same."""
+def _compared(number: int, key: Key, how: str, bind: Callable[[Any, str], str]) -> tuple[str, str]:
+    """Return the conditions that the keys of a path are after some, as ``how`` says, and that they are the same."""
     rank = key[0] + (key[1] if key[0] == RANKS[bool] else 0)
-    more, same = f"rank{number} {after} {rank}", f"rank{number} = {rank}"
+    more, same = f"rank{number} {how} {rank}", f"rank{number} = {rank}"
     if rank == RANKS[int]:
         name, constant = f"number{number}", bind(as_json(key[1]), "numeric")
     elif rank == RANKS[str]:
         name, constant = f"text{number}", bind(key[1].partition("\0")[0], "text")
         if "\0" in key[1]:  # no row has it: it is the next text after the part before
-            return f"({more} OR ({same} AND {name} {after if after == '>' else '<='} {constant}))", "FALSE"
+            return f"({more} OR ({same} AND {name} {how if how == '>' else '<='} {constant}))", "FALSE"
     else:
         return more, same
-    return f"({more} OR ({same} AND {name} {after} {constant}))", f"({same} AND {name} = {constant})"
+    return f"({more} OR ({same} AND {name} {how} {constant}))", f"({same} AND {name} = {constant})"
 
 
 def _read(path: Path) -> tuple[str, str] | None:
