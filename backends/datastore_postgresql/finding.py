@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from datastore.adapters.pushdown import push, query_of
 from datastore.backend import DocumentPage, Fields, IdRange, Plan, Query
 from datastore.ids import scope_of
+from datastore.queries.shaping import Sort
 from datastore.queries.tree import Path
 from datastore.turns import keep_newest
 from datastore_postgresql.building import build
@@ -16,6 +17,7 @@ from datastore_postgresql.client import Session
 from datastore_postgresql.indexes import Index, best_search, declare, ways_of
 from datastore_postgresql.queries import Sql, as_json
 from datastore_postgresql.reading import Narrowed, Reader
+from datastore_postgresql.sorting import order_of
 
 _MOST_KNOWN = 256
 _ANY_LENGTH = 2_000_000
@@ -126,6 +128,18 @@ class Finder:
         return self._reader.page(
             range, fields, limit, after, plan.narrowed, plan.parameters, plan.decided, reverse=reverse
         )
+
+    def first(
+        self, range: IdRange, query: Query, sort: Sort, fields: Fields, number: int, at: str
+    ) -> DocumentPage | None:
+        """See `Backend.find_first`.
+
+        Requests: 1; 0 for an empty range, or if PostgreSQL does not decide the filter or the order.
+        """
+        order, plan = order_of(sort), self.plan(range, query)
+        if order is None or plan is None or plan.residual:
+            return None
+        return self._reader.first(range, fields, order, number, at, plan.narrowed, plan.parameters, plan.decided)
 
     def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
         """See `Backend.ensure_index`. Others read and write meanwhile.

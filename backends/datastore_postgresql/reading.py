@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -28,11 +28,14 @@ from datastore_postgresql.codec import (
 
 if TYPE_CHECKING:
     from datastore_postgresql.indexes import Way
+    from datastore_postgresql.sorting import Order
 
 WITHIN = '"_id" >= %(start)s AND "_id" < %(end)s'
 SCAN_PAGE = 10_000
 PAGE_BYTES = 8_000_000
 """A page ends with the record whose value reaches this many bytes."""
+MOST_UNPLACED = 1_000
+"""The most records whose place in an order PostgreSQL cannot tell that are handed over besides the first ones."""
 PREFIX = """substring("_id" FROM '^[^:]*:[^:]*')"""
 LIVE = '("expiresAt" IS NULL OR "expiresAt" > %(at)s)'
 _TIME = r"'^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$'"
@@ -123,9 +126,8 @@ class Reader:
             return DocumentPage((), None)
         given = {"start": start, "end": end, "limit": limit, "most": PAGE_BYTES, **parameters}
         if narrowed.ways:
-            given["scope"] = ":".join(start.split(":", 2)[:2])
-        looked_at = Fields.KEY if not decided else Fields.ALL if asks(decided.meta) else Fields.VALUE
-        read = max(fields, looked_at)
+            given["scope"] = _scope_of(start)
+        read = max(fields, _looked_at(decided))
         statement = _statement_for_page(self._table, narrowed, fields, read, is_after=is_after, reverse=reverse)
         rows = self._session.ask(statement, given)
         if read is Fields.KEY:
@@ -146,10 +148,72 @@ class Reader:
             documents = list(map(look, rows)) if fields is Fields.KEY else documents_of(rows, read)
         except (DamagedRecordError, *UNDECODABLE):
             documents, broken = split(rows, lambda row: row[0], look)
-        if unsure:
-            matches = _closer_look(decided)
-            documents = [one for one in documents if one.id not in unsure or matches(one)]
-        return DocumentPage(documents, after, broken)
+        return DocumentPage(_sure_ones(documents, unsure, decided), after, broken)
+
+    def first(
+        self,
+        range: IdRange,
+        fields: Fields,
+        order: Order,
+        number: int,
+        at: str,
+        narrowed: Narrowed,
+        parameters: Mapping[str, object],
+        decided: Query,
+    ) -> DocumentPage | None:
+        """Return the first live rows in an order that fulfil some conditions, and all whose place is not told.
+
+        Args:
+            range: As for `page`, and so is all of which nothing is said here.
+            fields: As for `page`.
+            order: The order.
+            number: How many rows.
+            at: The time by which to tell whether a row is live.
+            narrowed: As for `page`.
+            parameters: As for `page`.
+            decided: As for `page`.
+
+        Returns:
+            ``None`` if the places of too many rows are not told, or it is too much at once.
+
+        Requests: 1; 0 for an empty range.
+        """
+        if range.start >= range.end:
+            return DocumentPage((), None)
+        read = max(fields, _looked_at(decided))
+        found = _searched(self._table, "*", f"{WITHIN} AND {LIVE}", narrowed)
+        by = f'is_placed, {order.by}, "_id"'  # those that have no place come first
+        rows = self._session.ask(
+            f"""
+            SELECT {COLUMNS[read]}, sure, unplaced, total FROM (
+                SELECT *, sum(({SIZE})::float8) OVER (ORDER BY place) AS total FROM (
+                    SELECT *, row_number() OVER (ORDER BY {by}) AS place,
+                        count(*) FILTER (WHERE NOT is_placed) OVER () AS unplaced
+                    FROM (
+                        SELECT *, sure AND {order.is_placed} AS is_placed FROM (
+                            SELECT *, {order.keys} FROM (
+                                SELECT *, {order.looked_at} FROM ({found}) AS found OFFSET 0
+                            ) AS looked_at OFFSET 0
+                        ) AS keyed ORDER BY {by} LIMIT %(candidates)s
+                    ) AS candidates
+                ) AS placed
+                WHERE place <= unplaced + %(number)s AND (unplaced <= %(most_unplaced)s OR place = 1)
+            ) AS summed WHERE total - ({SIZE}) < %(most)s ORDER BY place""",
+            {
+                **range._asdict(),
+                **parameters,
+                "scope": _scope_of(range.start),
+                "at": at,
+                "number": number,
+                "candidates": number + MOST_UNPLACED + 1,
+                "most_unplaced": MOST_UNPLACED,
+                "most": PAGE_BYTES,
+            },
+        )
+        if rows and (rows[-1][-1] >= PAGE_BYTES or rows[0][-2] > MOST_UNPLACED):
+            return None
+        documents, broken = split(rows, lambda row: row[0], lambda row: document_of(row, read))
+        return DocumentPage(_sure_ones(documents, {row[0] for row in rows if not row[-3]}, decided), None, broken)
 
     def count(self, range: IdRange, at: str) -> int:
         """See `Backend.count`."""
@@ -203,13 +267,53 @@ def _bare(rows: Sequence[Row]) -> Sequence[Document]:
     return BareDocuments(ids, None if expiries.count(None) == len(expiries) else expiries)
 
 
-def _closer_look(query: Query) -> Callable[[Document], bool]:
-    """Return what tells whether a document matches."""
+def _scope_of(id: str) -> str:
+    """Return the user and the namespace of an id, as `PREFIX` does."""
+    return ":".join(id.split(":", 2)[:2])
+
+
+def _looked_at(decided: Query) -> Fields:
+    """Return how much of a row must be read to tell whether it is what a query asks for."""
+    return Fields.KEY if not decided else Fields.ALL if asks(decided.meta) else Fields.VALUE
+
+
+def _sure_ones(documents: Sequence[Document], unsure: Collection[str], decided: Query) -> Sequence[Document]:
+    """Return the documents without those that a closer look leaves out.
+
+    Args:
+        documents: What the database has found.
+        unsure: The ids of those that it is not sure of.
+        decided: What they must match.
+    """
+    if not unsure:
+        return documents
     from datastore.queries.matcher import compile_filter  # here, because a store that is opened need not ask anything
 
-    value = compile_filter(query.value) if asks(query.value) else None
-    meta = compile_filter(query.meta) if asks(query.meta) else None
-    return lambda one: (value is None or value(one.value)) and (meta is None or meta(fields_of(one)))
+    value = compile_filter(decided.value) if asks(decided.value) else None
+    meta = compile_filter(decided.meta) if asks(decided.meta) else None
+
+    def matches(one: Document) -> bool:
+        return (value is None or value(one.value)) and (meta is None or meta(fields_of(one)))
+
+    return [one for one in documents if one.id not in unsure or matches(one)]
+
+
+def _searched(table: str, columns: str, within: str, narrowed: Narrowed, which: str = "") -> str:
+    """Return the query for the rows that fulfil some conditions, each with whether it is ``sure``.
+
+    Args:
+        table: The table.
+        columns: What is read of them.
+        within: The condition that all have in common.
+        narrowed: The others.
+        which: Which of the rows of each way are enough.
+    """
+    found = f"SELECT {columns}, {narrowed.sure} AS sure FROM {table} WHERE {within} AND {narrowed.where}"
+    if not narrowed.ways:
+        return found
+    decided = f"SELECT {columns}, TRUE AS sure FROM {table} WHERE {within}"
+    some = [f"({decided if way.decides else found} AND {way.condition}{which})" for way in narrowed.ways]
+    return f"SELECT * FROM ({' UNION ALL '.join(some)}) AS searched"
 
 
 @lru_cache(maxsize=256)
@@ -228,18 +332,12 @@ def _statement_for_page(
     """
     within = WITHIN.replace(">=", ">") if is_after else WITHIN
     order = f'ORDER BY "_id" {"DESC" if reverse else "ASC"}'
-    where, sure, ways = narrowed
     if read is Fields.KEY:
-        return f'SELECT "_id", "expiresAt" FROM {table} WHERE {within} AND {where} {order} LIMIT %(limit)s'
+        return f'SELECT "_id", "expiresAt" FROM {table} WHERE {within} AND {narrowed.where} {order} LIMIT %(limit)s'
     columns, size = COLUMNS[read], SIZE
     if fields is Fields.KEY:
         columns, size = UNLESS_SURE[read], f"CASE WHEN sure THEN 0 ELSE {SIZE} END"
-    raw = RAW[read]
-    found = f"SELECT {raw}, {sure} AS sure FROM {table} WHERE {within} AND {where}"
-    if ways:
-        decided = f"SELECT {raw}, TRUE AS sure FROM {table} WHERE {within}"
-        some = [f"({decided if way.decides else found} AND {way.condition} {order} LIMIT %(limit)s)" for way in ways]
-        found = f"SELECT * FROM ({' UNION ALL '.join(some)}) AS searched"
+    found = _searched(table, RAW[read], within, narrowed, f" {order} LIMIT %(limit)s")
     return f"""
         SELECT {columns}, sure, total FROM (
             SELECT *, {size} AS size, sum(({size})::float8) OVER ({order} ROWS UNBOUNDED PRECEDING) AS total

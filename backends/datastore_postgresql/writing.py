@@ -21,7 +21,7 @@ from datastore.values import encode
 from datastore_postgresql.client import Row, Session
 from datastore_postgresql.codec import STATE, held, known_of, written
 from datastore_postgresql.failures import NAME
-from datastore_postgresql.vectors import MOST_DIMENSIONS, Vectors, text_of
+from datastore_postgresql.vectors import MOST_DIMENSIONS, OF_VECTORS, Vectors, text_of
 
 _TYPES = {"content": "bytea", "bytes": "bigint", "accessCount": "bigint"}
 """The types of what changes take, where that is not text."""
@@ -31,7 +31,8 @@ _KEPT = frozenset((_REPLACE, _CHANGE, _TOUCH))
 _COLUMNS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("token", "expiresAt", "fences"), _KEPT | {_MAKE}),
     **dict.fromkeys(("revision", "updatedAt", "updatedByAgent", "recentWrites"), _VALUED),
-    **dict.fromkeys(("value", "valueText", "content", "bytes", "metadata", "metadataText", "vector"), _VALUED),
+    **dict.fromkeys(("value", "valueText", "content", "bytes", "metadata", "metadataText"), _VALUED),
+    **dict.fromkeys(OF_VECTORS, _VALUED),
     **dict.fromkeys(("userId", "namespace", "key", "createdAt", "createdByAgent"), _WHOLE),
     **dict.fromkeys(("accessCount", "lastAccessedByAgent", "lastAccessedAt"), _WHOLE),
 }
@@ -163,7 +164,7 @@ def _row_of(change: Change, token: str) -> tuple[str, dict[str, Any]]:
     if (metadata := change.metadata) is not None:
         row["metadata"], row["metadataText"] = held(metadata)
     if (vector := _vector_of(change)) is not None:
-        row["vector"] = vector
+        row["vector"], row["vectorRevision"] = vector, row["revision"]
     if change.live and not isinstance(write, Restore):
         return _CHANGE, row
     row["userId"], row["namespace"], row["key"] = map(written, (write.user_id, write.namespace, write.key))
@@ -208,7 +209,7 @@ def _statement(
         is_plain: Whether it says nothing of changes that were not made.
     """
     left_out = _METADATA if _METADATA.issubset(null) and hows == {_CHANGE} else frozenset[str]()
-    names = [name for name in _names(hows) if name not in left_out and (name != "vector" or vector)]
+    names = [name for name in _names(hows) if name not in left_out and (vector or name not in OF_VECTORS)]
     if len(hows) > 1:
         names.append("how")
     arrays = [name for name in names if name not in same]
