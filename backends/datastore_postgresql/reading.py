@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache, partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datastore.adapters.knowledge import Memory
 from datastore.backend import BareDocuments, Document, DocumentPage, Fields, IdRange, NamespaceStats, Query
@@ -52,7 +52,22 @@ class Narrowed(NamedTuple):
     """How an index finds the rows; empty if none does."""
 
 
-_ALL, _ANYTHING, _NONE = Narrowed(), Query(), MappingProxyType[str, object]({})
+class Asked(NamedTuple):
+    """What is asked of the rows of a page."""
+
+    narrowed: Narrowed = Narrowed()
+    parameters: Mapping[str, Any] = MappingProxyType({})
+    """Those of the conditions."""
+    decided: Query = Query()
+    """What the database decides; it is asked again of the rows that it is not sure of."""
+
+    @property
+    def looked_at(self) -> Fields:
+        """How much of a row must be read to ask it again."""
+        return Fields.KEY if not self.decided else Fields.ALL if asks(self.decided.meta) else Fields.VALUE
+
+
+_EVERYTHING = Asked()
 
 
 class Reader:
@@ -98,9 +113,7 @@ class Reader:
         fields: Fields,
         limit: int,
         after: str | None,
-        narrowed: Narrowed = _ALL,
-        parameters: Mapping[str, object] = _NONE,
-        decided: Query = _ANYTHING,
+        asked: Asked = _EVERYTHING,
         *,
         reverse: bool,
     ) -> DocumentPage:
@@ -111,9 +124,7 @@ class Reader:
             fields: How much of each is read.
             limit: The most rows.
             after: The id that the page follows.
-            narrowed: The conditions.
-            parameters: Their parameters.
-            decided: What is asked of the rows that the database is not sure of.
+            asked: The conditions.
             reverse: The opposite order.
 
         Requests: 1; 0 for an empty range.
@@ -124,11 +135,11 @@ class Reader:
             start, end = (after if is_after else start), (min(after, end) if reverse else end)
         if start >= end:
             return DocumentPage((), None)
-        given = {"start": start, "end": end, "limit": limit, "most": PAGE_BYTES, **parameters}
-        if narrowed.ways:
+        given = {"start": start, "end": end, "limit": limit, "most": PAGE_BYTES, **asked.parameters}
+        if asked.narrowed.ways:
             given["scope"] = _scope_of(start)
-        read = max(fields, _looked_at(decided))
-        statement = _statement_for_page(self._table, narrowed, fields, read, is_after=is_after, reverse=reverse)
+        read = max(fields, asked.looked_at)
+        statement = _statement_for_page(self._table, asked.narrowed, fields, read, is_after=is_after, reverse=reverse)
         rows = self._session.ask(statement, given)
         if read is Fields.KEY:
             return DocumentPage(_bare(rows), rows[-1][0] if len(rows) == limit else None)
@@ -148,7 +159,7 @@ class Reader:
             documents = list(map(look, rows)) if fields is Fields.KEY else documents_of(rows, read)
         except (DamagedRecordError, *UNDECODABLE):
             documents, broken = split(rows, lambda row: row[0], look)
-        return DocumentPage(_sure_ones(documents, unsure, decided), after, broken)
+        return DocumentPage(_sure_ones(documents, unsure, asked.decided), after, broken)
 
     def first(
         self,
@@ -157,9 +168,7 @@ class Reader:
         order: Order,
         number: int,
         at: str,
-        narrowed: Narrowed,
-        parameters: Mapping[str, object],
-        decided: Query,
+        asked: Asked,
     ) -> DocumentPage | None:
         """Return the first live rows in an order that fulfil some conditions, and all whose place is not told.
 
@@ -169,9 +178,7 @@ class Reader:
             order: The order.
             number: How many rows.
             at: The time by which to tell whether a row is live.
-            narrowed: As for `page`.
-            parameters: As for `page`.
-            decided: As for `page`.
+            asked: As for `page`.
 
         Returns:
             ``None`` if the places of too many rows are not told, or it is too much at once.
@@ -180,8 +187,8 @@ class Reader:
         """
         if range.start >= range.end:
             return DocumentPage((), None)
-        read = max(fields, _looked_at(decided))
-        found = _searched(self._table, "*", f"{WITHIN} AND {LIVE}", narrowed)
+        read = max(fields, asked.looked_at)
+        found = _searched(self._table, "*", f"{WITHIN} AND {LIVE}", asked.narrowed)
         by = f'is_placed, {order.by}, "_id"'  # those that have no place come first
         rows = self._session.ask(
             f"""
@@ -201,7 +208,7 @@ class Reader:
             ) AS summed WHERE total - ({SIZE}) < %(most)s ORDER BY place""",
             {
                 **range._asdict(),
-                **parameters,
+                **asked.parameters,
                 "scope": _scope_of(range.start),
                 "at": at,
                 "number": number,
@@ -213,7 +220,7 @@ class Reader:
         if rows and (rows[-1][-1] >= PAGE_BYTES or rows[0][-2] > MOST_UNPLACED):
             return None
         documents, broken = split(rows, lambda row: row[0], lambda row: document_of(row, read))
-        return DocumentPage(_sure_ones(documents, {row[0] for row in rows if not row[-3]}, decided), None, broken)
+        return DocumentPage(_sure_ones(documents, {row[0] for row in rows if not row[-3]}, asked.decided), None, broken)
 
     def count(self, range: IdRange, at: str) -> int:
         """See `Backend.count`."""
@@ -270,11 +277,6 @@ def _bare(rows: Sequence[Row]) -> Sequence[Document]:
 def _scope_of(id: str) -> str:
     """Return the user and the namespace of an id, as `PREFIX` does."""
     return ":".join(id.split(":", 2)[:2])
-
-
-def _looked_at(decided: Query) -> Fields:
-    """Return how much of a row must be read to tell whether it is what a query asks for."""
-    return Fields.KEY if not decided else Fields.ALL if asks(decided.meta) else Fields.VALUE
 
 
 def _sure_ones(documents: Sequence[Document], unsure: Collection[str], decided: Query) -> Sequence[Document]:
