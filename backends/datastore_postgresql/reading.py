@@ -66,6 +66,32 @@ class Asked(NamedTuple):
         """How much of a row must be read to ask it again."""
         return Fields.KEY if not self.decided else Fields.ALL if asks(self.decided.meta) else Fields.VALUE
 
+    def given(self, start: str, end: str) -> dict[str, Any]:
+        """Return the parameters that every statement has, for the ids of a range."""
+        given = {"start": start, "end": end, "most": PAGE_BYTES, **self.parameters}
+        if self.narrowed.ways:
+            given["scope"] = ":".join(start.split(":", 2)[:2])
+        return given
+
+    def of(self, documents: Sequence[Document], unsure: Collection[str]) -> Sequence[Document]:
+        """Return the documents without those that a closer look leaves out.
+
+        Args:
+            documents: What the database has found.
+            unsure: The ids of those that it is not sure of.
+        """
+        if not unsure:
+            return documents
+        from datastore.queries.matcher import compile_filter  # here: a store that is opened need not ask anything
+
+        value = compile_filter(self.decided.value) if asks(self.decided.value) else None
+        meta = compile_filter(self.decided.meta) if asks(self.decided.meta) else None
+
+        def matches(one: Document) -> bool:
+            return (value is None or value(one.value)) and (meta is None or meta(fields_of(one)))
+
+        return [one for one in documents if one.id not in unsure or matches(one)]
+
 
 _EVERYTHING = Asked()
 
@@ -135,12 +161,9 @@ class Reader:
             start, end = (after if is_after else start), (min(after, end) if reverse else end)
         if start >= end:
             return DocumentPage((), None)
-        given = {"start": start, "end": end, "limit": limit, "most": PAGE_BYTES, **asked.parameters}
-        if asked.narrowed.ways:
-            given["scope"] = _scope_of(start)
         read = max(fields, asked.looked_at)
         statement = _statement_for_page(self._table, asked.narrowed, fields, read, is_after=is_after, reverse=reverse)
-        rows = self._session.ask(statement, given)
+        rows = self._session.ask(statement, asked.given(start, end) | {"limit": limit})
         if read is Fields.KEY:
             return DocumentPage(_bare(rows), rows[-1][0] if len(rows) == limit else None)
         more = bool(rows) and (len(rows) == limit or rows[-1][-1] >= PAGE_BYTES)
@@ -159,26 +182,20 @@ class Reader:
             documents = list(map(look, rows)) if fields is Fields.KEY else documents_of(rows, read)
         except (DamagedRecordError, *UNDECODABLE):
             documents, broken = split(rows, lambda row: row[0], look)
-        return DocumentPage(_sure_ones(documents, unsure, asked.decided), after, broken)
+        return DocumentPage(asked.of(documents, unsure), after, broken)
 
     def first(
-        self,
-        range: IdRange,
-        fields: Fields,
-        order: Order,
-        number: int,
-        at: str,
-        asked: Asked,
+        self, range: IdRange, fields: Fields, order: Order, number: int, at: str, asked: Asked
     ) -> DocumentPage | None:
-        """Return the first live rows in an order that fulfil some conditions, and all whose place is not told.
+        """Return the first rows in an order that fulfil some conditions and are live, and all whose place is not told.
 
         Args:
-            range: As for `page`, and so is all of which nothing is said here.
-            fields: As for `page`.
+            range: The ids.
+            fields: How much of each is read.
             order: The order.
             number: How many rows.
-            at: The time by which to tell whether a row is live.
-            asked: As for `page`.
+            at: The time at which they are live.
+            asked: The conditions.
 
         Returns:
             ``None`` if the places of too many rows are not told, or it is too much at once.
@@ -188,39 +205,13 @@ class Reader:
         if range.start >= range.end:
             return DocumentPage((), None)
         read = max(fields, asked.looked_at)
-        found = _searched(self._table, "*", f"{WITHIN} AND {LIVE}", asked.narrowed)
-        by = f'is_placed, {order.by}, "_id"'  # those that have no place come first
-        rows = self._session.ask(
-            f"""
-            SELECT {COLUMNS[read]}, sure, unplaced, total FROM (
-                SELECT *, sum(({SIZE})::float8) OVER (ORDER BY place) AS total FROM (
-                    SELECT *, row_number() OVER (ORDER BY {by}) AS place,
-                        count(*) FILTER (WHERE NOT is_placed) OVER () AS unplaced
-                    FROM (
-                        SELECT *, sure AND {order.is_placed} AS is_placed FROM (
-                            SELECT *, {order.keys} FROM (
-                                SELECT *, {order.looked_at} FROM ({found}) AS found OFFSET 0
-                            ) AS looked_at OFFSET 0
-                        ) AS keyed ORDER BY {by} LIMIT %(candidates)s
-                    ) AS candidates
-                ) AS placed
-                WHERE place <= unplaced + %(number)s AND (unplaced <= %(most_unplaced)s OR place = 1)
-            ) AS summed WHERE total - ({SIZE}) < %(most)s ORDER BY place""",
-            {
-                **range._asdict(),
-                **asked.parameters,
-                "scope": _scope_of(range.start),
-                "at": at,
-                "number": number,
-                "candidates": number + MOST_UNPLACED + 1,
-                "most_unplaced": MOST_UNPLACED,
-                "most": PAGE_BYTES,
-            },
-        )
+        given = asked.given(*range)
+        given |= {"at": at, "number": number, "candidates": number + MOST_UNPLACED + 1, "unplaced": MOST_UNPLACED}
+        rows = self._session.ask(_statement_for_first(self._table, asked.narrowed, order, read), given)
         if rows and (rows[-1][-1] >= PAGE_BYTES or rows[0][-2] > MOST_UNPLACED):
             return None
         documents, broken = split(rows, lambda row: row[0], lambda row: document_of(row, read))
-        return DocumentPage(_sure_ones(documents, {row[0] for row in rows if not row[-3]}, asked.decided), None, broken)
+        return DocumentPage(asked.of(documents, {row[0] for row in rows if not row[-3]}), None, broken)
 
     def count(self, range: IdRange, at: str) -> int:
         """See `Backend.count`."""
@@ -274,48 +265,45 @@ def _bare(rows: Sequence[Row]) -> Sequence[Document]:
     return BareDocuments(ids, None if expiries.count(None) == len(expiries) else expiries)
 
 
-def _scope_of(id: str) -> str:
-    """Return the user and the namespace of an id, as `PREFIX` does."""
-    return ":".join(id.split(":", 2)[:2])
-
-
-def _sure_ones(documents: Sequence[Document], unsure: Collection[str], decided: Query) -> Sequence[Document]:
-    """Return the documents without those that a closer look leaves out.
-
-    Args:
-        documents: What the database has found.
-        unsure: The ids of those that it is not sure of.
-        decided: What they must match.
-    """
-    if not unsure:
-        return documents
-    from datastore.queries.matcher import compile_filter  # here, because a store that is opened need not ask anything
-
-    value = compile_filter(decided.value) if asks(decided.value) else None
-    meta = compile_filter(decided.meta) if asks(decided.meta) else None
-
-    def matches(one: Document) -> bool:
-        return (value is None or value(one.value)) and (meta is None or meta(fields_of(one)))
-
-    return [one for one in documents if one.id not in unsure or matches(one)]
-
-
-def _searched(table: str, columns: str, within: str, narrowed: Narrowed, which: str = "") -> str:
-    """Return the query for the rows that fulfil some conditions, each with whether it is ``sure``.
+def _found(table: str, columns: str, within: str, narrowed: Narrowed, which: str = "") -> str:
+    """Return the query for some columns of the rows that fulfil conditions, each with whether it is ``sure``.
 
     Args:
         table: The table.
-        columns: What is read of them.
-        within: The condition that all have in common.
-        narrowed: The others.
+        columns: The columns.
+        within: The condition for the range of ids.
+        narrowed: The other ones.
         which: Which of the rows of each way are enough.
     """
-    found = f"SELECT {columns}, {narrowed.sure} AS sure FROM {table} WHERE {within} AND {narrowed.where}"
-    if not narrowed.ways:
+    where, sure, ways = narrowed
+    found = f"SELECT {columns}, {sure} AS sure FROM {table} WHERE {within} AND {where}"
+    if not ways:
         return found
     decided = f"SELECT {columns}, TRUE AS sure FROM {table} WHERE {within}"
-    some = [f"({decided if way.decides else found} AND {way.condition}{which})" for way in narrowed.ways]
+    some = [f"({decided if way.decides else found} AND {way.condition}{which})" for way in ways]
     return f"SELECT * FROM ({' UNION ALL '.join(some)}) AS searched"
+
+
+@lru_cache(maxsize=256)
+def _statement_for_first(table: str, narrowed: Narrowed, order: Order, read: Fields) -> str:
+    """Return the statement for the first rows in an order; see `Reader.first`."""
+    by = f'is_placed, {order.by}, "_id"'  # those that have no place come first
+    return f"""
+        SELECT {COLUMNS[read]}, sure, unplaced, total FROM (
+            SELECT *, sum(({SIZE})::float8) OVER (ORDER BY place) AS total FROM (
+                SELECT *, row_number() OVER (ORDER BY {by}) AS place,
+                    count(*) FILTER (WHERE NOT is_placed) OVER () AS unplaced
+                FROM (
+                    SELECT *, sure AND {order.is_placed} AS is_placed FROM (
+                        SELECT *, {order.keys} FROM (
+                            SELECT *, {order.looked_at}
+                            FROM ({_found(table, "*", f"{WITHIN} AND {LIVE}", narrowed)}) AS found OFFSET 0
+                        ) AS looked_at OFFSET 0
+                    ) AS keyed ORDER BY {by} LIMIT %(candidates)s
+                ) AS candidates
+            ) AS placed
+            WHERE place <= unplaced + %(number)s AND (unplaced <= %(unplaced)s OR place = 1)
+        ) AS summed WHERE total - ({SIZE}) < %(most)s ORDER BY place"""
 
 
 @lru_cache(maxsize=256)
@@ -339,7 +327,7 @@ def _statement_for_page(
     columns, size = COLUMNS[read], SIZE
     if fields is Fields.KEY:
         columns, size = UNLESS_SURE[read], f"CASE WHEN sure THEN 0 ELSE {SIZE} END"
-    found = _searched(table, RAW[read], within, narrowed, f" {order} LIMIT %(limit)s")
+    found = _found(table, RAW[read], within, narrowed, f" {order} LIMIT %(limit)s")
     return f"""
         SELECT {columns}, sure, total FROM (
             SELECT *, {size} AS size, sum(({size})::float8) OVER ({order} ROWS UNBOUNDED PRECEDING) AS total
