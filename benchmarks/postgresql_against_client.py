@@ -21,7 +21,11 @@ counted in keys per second.
 
 The tests' server waits for no disk (``fsync=off``); on one that does, writes of all sides take a disk's time besides.
 - *LangGraph* is ``PostgresStore`` on a connection of its own; its batches are one ``batch()``, its ``search`` filters
-  by ``jsonb`` containment.
+  by ``jsonb`` containment. It has no index on the field, and so none to keep up with its writes. It looks at a value
+  only to write it as JSON, keeps neither revisions nor who made an item, and writes over whatever somebody else has
+  written meanwhile.
+- What is written over is equal to what was there. So no side needs new entries in an index where a page has room for
+  the new row; ours leaves room (``fillfactor``), the others have PostgreSQL's default.
 """
 
 from __future__ import annotations

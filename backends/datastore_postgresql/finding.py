@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from datastore_postgresql.building import build
 from datastore_postgresql.client import Session
 from datastore_postgresql.indexes import Index, best_search, declare, ways_of
 from datastore_postgresql.queries import Sql, as_json
-from datastore_postgresql.reading import Narrowed, Reader
+from datastore_postgresql.reading import Asked, Narrowed, Reader
 from datastore_postgresql.sorting import behind, order_of
 
 _MOST_KNOWN = 256
@@ -31,14 +31,10 @@ class PostgresPlan(Plan):
     """A plan, with what a page needs of it.
 
     Attributes:
-        narrowed: The SQL of the conditions.
-        parameters: Their parameters.
-        decided: The part of the query that the database decides, to check the rows that it is not sure of.
+        asked: What is asked of the rows.
     """
 
-    narrowed: Narrowed
-    parameters: Mapping[str, Any]
-    decided: Query
+    asked: Asked
 
 
 class Known(NamedTuple):
@@ -96,7 +92,7 @@ class Finder:
         known = self._known.get(outline)
         parameters = None if known is None else known.parameters(query)
         if known is not None and parameters is not None:
-            return _plan(query, _NOTHING_LEFT, query, known.narrowed, parameters, known.index_name)
+            return _plan(query, _NOTHING_LEFT, Asked(known.narrowed, parameters, query), known.index_name)
         sql = Sql()
         found = push(query, sql, tuple)
         if found is None:
@@ -111,7 +107,7 @@ class Finder:
         index = None if search is None else search.on.name
         narrowed = Narrowed(where, sure, tuple(ways))
         decided = query_of([piece for piece in found.pieces if piece.exact])
-        plan = _plan(found.pushed, found.residual, decided, narrowed, sql.parameters, index)
+        plan = _plan(found.pushed, found.residual, Asked(narrowed, sql.parameters, decided), index)
         if outline is not None and decided == found.pushed == query:
             known = Known(narrowed, index, sql.kinds, _ANY_LENGTH if search is None else search.on.longest)
             if known.parameters(query) == sql.parameters:
@@ -126,9 +122,7 @@ class Finder:
 
         Requests: 1; 0 for an empty range.
         """
-        return self._reader.page(
-            range, fields, limit, after, plan.narrowed, plan.parameters, plan.decided, reverse=reverse
-        )
+        return self._reader.page(range, fields, limit, after, plan.asked, reverse=reverse)
 
     def first(
         self,
@@ -147,11 +141,11 @@ class Finder:
         order, plan = order_of(sort), self.plan(range, query)
         if order is None or plan is None or plan.residual:
             return None
-        parameters = plan.parameters
+        asked = plan.asked
         if after is not None:
             order, more = behind(order, sort, after)
-            parameters = {**parameters, **more}
-        return self._reader.first(range, fields, order, number, plan.narrowed, parameters, plan.decided, at)
+            asked = asked._replace(parameters={**asked.parameters, **more})
+        return self._reader.first(range, fields, order, number, at, asked)
 
     def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
         """See `Backend.ensure_index`. Others read and write meanwhile.
@@ -168,21 +162,7 @@ class Finder:
         return index.name
 
 
-def _plan(
-    pushed: Query,
-    residual: Query,
-    decided: Query,
-    narrowed: Narrowed,
-    parameters: Mapping[str, Any],
-    index: str | None,
-) -> PostgresPlan:
-    searches = [way.condition for way in narrowed.ways]
-    return PostgresPlan(
-        pushed=pushed,
-        residual=residual,
-        native={"searches": searches, "where": narrowed.where, "parameters": parameters},
-        index=index,
-        narrowed=narrowed,
-        parameters=parameters,
-        decided=decided,
-    )
+def _plan(pushed: Query, residual: Query, asked: Asked, index: str | None) -> PostgresPlan:
+    where, _, ways = asked.narrowed
+    native = {"searches": [way.condition for way in ways], "where": where, "parameters": asked.parameters}
+    return PostgresPlan(pushed=pushed, residual=residual, native=native, index=index, asked=asked)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache, partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datastore.adapters.knowledge import Memory
 from datastore.backend import BareDocuments, Document, DocumentPage, Fields, IdRange, NamespaceStats, Query
@@ -52,7 +52,48 @@ class Narrowed(NamedTuple):
     """How an index finds the rows; empty if none does."""
 
 
-_ALL, _ANYTHING, _NONE = Narrowed(), Query(), MappingProxyType[str, object]({})
+class Asked(NamedTuple):
+    """What is asked of the rows of a page."""
+
+    narrowed: Narrowed = Narrowed()
+    parameters: Mapping[str, Any] = MappingProxyType({})
+    """Those of the conditions."""
+    decided: Query = Query()
+    """What the database decides; it is asked again of the rows that it is not sure of."""
+
+    @property
+    def looked_at(self) -> Fields:
+        """How much of a row must be read to ask it again."""
+        return Fields.KEY if not self.decided else Fields.ALL if asks(self.decided.meta) else Fields.VALUE
+
+    def given(self, start: str, end: str) -> dict[str, Any]:
+        """Return the parameters that every statement has, for the ids of a range."""
+        given = {"start": start, "end": end, "most": PAGE_BYTES, **self.parameters}
+        if self.narrowed.ways:
+            given["scope"] = ":".join(start.split(":", 2)[:2])
+        return given
+
+    def of(self, documents: Sequence[Document], unsure: Collection[str]) -> Sequence[Document]:
+        """Return the documents without those that a closer look leaves out.
+
+        Args:
+            documents: What the database has found.
+            unsure: The ids of those that it is not sure of.
+        """
+        if not unsure:
+            return documents
+        from datastore.queries.matcher import compile_filter  # here: a store that is opened need not ask anything
+
+        value = compile_filter(self.decided.value) if asks(self.decided.value) else None
+        meta = compile_filter(self.decided.meta) if asks(self.decided.meta) else None
+
+        def matches(one: Document) -> bool:
+            return (value is None or value(one.value)) and (meta is None or meta(fields_of(one)))
+
+        return [one for one in documents if one.id not in unsure or matches(one)]
+
+
+_EVERYTHING = Asked()
 
 
 class Reader:
@@ -98,9 +139,7 @@ class Reader:
         fields: Fields,
         limit: int,
         after: str | None,
-        narrowed: Narrowed = _ALL,
-        parameters: Mapping[str, object] = _NONE,
-        decided: Query = _ANYTHING,
+        asked: Asked = _EVERYTHING,
         *,
         reverse: bool,
     ) -> DocumentPage:
@@ -111,9 +150,7 @@ class Reader:
             fields: How much of each is read.
             limit: The most rows.
             after: The id that the page follows.
-            narrowed: The conditions.
-            parameters: Their parameters.
-            decided: What is asked of the rows that the database is not sure of.
+            asked: The conditions.
             reverse: The opposite order.
 
         Requests: 1; 0 for an empty range.
@@ -124,9 +161,9 @@ class Reader:
             start, end = (after if is_after else start), (min(after, end) if reverse else end)
         if start >= end:
             return DocumentPage((), None)
-        read = max(fields, _looked_at(decided))
-        statement = _statement_for_page(self._table, narrowed, fields, read, is_after=is_after, reverse=reverse)
-        rows = self._session.ask(statement, _given(start, end, narrowed, parameters) | {"limit": limit})
+        read = max(fields, asked.looked_at)
+        statement = _statement_for_page(self._table, asked.narrowed, fields, read, is_after=is_after, reverse=reverse)
+        rows = self._session.ask(statement, asked.given(start, end) | {"limit": limit})
         if read is Fields.KEY:
             return DocumentPage(_bare(rows), rows[-1][0] if len(rows) == limit else None)
         more = bool(rows) and (len(rows) == limit or rows[-1][-1] >= PAGE_BYTES)
@@ -145,21 +182,10 @@ class Reader:
             documents = list(map(look, rows)) if fields is Fields.KEY else documents_of(rows, read)
         except (DamagedRecordError, *UNDECODABLE):
             documents, broken = split(rows, lambda row: row[0], look)
-        if unsure:
-            matches = _closer_look(decided)
-            documents = [one for one in documents if one.id not in unsure or matches(one)]
-        return DocumentPage(documents, after, broken)
+        return DocumentPage(asked.of(documents, unsure), after, broken)
 
     def first(
-        self,
-        range: IdRange,
-        fields: Fields,
-        order: Order,
-        number: int,
-        narrowed: Narrowed,
-        parameters: Mapping[str, object],
-        decided: Query,
-        at: str,
+        self, range: IdRange, fields: Fields, order: Order, number: int, at: str, asked: Asked
     ) -> DocumentPage | None:
         """Return the first rows in an order that fulfil some conditions and are live, and all whose place is not told.
 
@@ -168,10 +194,8 @@ class Reader:
             fields: How much of each is read.
             order: The order.
             number: How many rows.
-            narrowed: The conditions.
-            parameters: Their parameters.
-            decided: What is asked of the rows that the database is not sure of.
             at: The time at which they are live.
+            asked: The conditions.
 
         Returns:
             ``None`` if the places of too many rows are not told, or it is too much at once.
@@ -180,17 +204,14 @@ class Reader:
         """
         if range.start >= range.end:
             return DocumentPage((), None)
-        read = max(fields, _looked_at(decided))
-        given = _given(range.start, range.end, narrowed, parameters)
+        read = max(fields, asked.looked_at)
+        given = asked.given(*range)
         given |= {"at": at, "number": number, "candidates": number + MOST_UNPLACED + 1, "unplaced": MOST_UNPLACED}
-        rows = self._session.ask(_statement_for_first(self._table, narrowed, order, read), given)
+        rows = self._session.ask(_statement_for_first(self._table, asked.narrowed, order, read), given)
         if rows and (rows[-1][-1] >= PAGE_BYTES or rows[0][-2] > MOST_UNPLACED):
             return None
         documents, broken = split(rows, lambda row: row[0], lambda row: document_of(row, read))
-        if unsure := {row[0] for row in rows if not row[-3]}:
-            matches = _closer_look(decided)
-            documents = [one for one in documents if one.id not in unsure or matches(one)]
-        return DocumentPage(documents, None, broken)
+        return DocumentPage(asked.of(documents, {row[0] for row in rows if not row[-3]}), None, broken)
 
     def count(self, range: IdRange, at: str) -> int:
         """See `Backend.count`."""
@@ -242,28 +263,6 @@ def _bare(rows: Sequence[Row]) -> Sequence[Document]:
         return ()
     ids, expiries = zip(*rows, strict=True)
     return BareDocuments(ids, None if expiries.count(None) == len(expiries) else expiries)
-
-
-def _closer_look(query: Query) -> Callable[[Document], bool]:
-    """Return what tells whether a document matches."""
-    from datastore.queries.matcher import compile_filter  # here, because a store that is opened need not ask anything
-
-    value = compile_filter(query.value) if asks(query.value) else None
-    meta = compile_filter(query.meta) if asks(query.meta) else None
-    return lambda one: (value is None or value(one.value)) and (meta is None or meta(fields_of(one)))
-
-
-def _looked_at(decided: Query) -> Fields:
-    """Return how much of a document `_closer_look` looks at."""
-    return Fields.KEY if not decided else Fields.ALL if asks(decided.meta) else Fields.VALUE
-
-
-def _given(start: str, end: str, narrowed: Narrowed, parameters: Mapping[str, object]) -> dict[str, object]:
-    """Return the parameters that every page has."""
-    given = {"start": start, "end": end, "most": PAGE_BYTES, **parameters}
-    if narrowed.ways:
-        given["scope"] = ":".join(start.split(":", 2)[:2])
-    return given
 
 
 def _found(table: str, columns: str, within: str, narrowed: Narrowed, which: str = "") -> str:

@@ -23,35 +23,8 @@ from datastore_postgresql.codec import STATE, held, known_of, written
 from datastore_postgresql.failures import NAME
 from datastore_postgresql.vectors import MOST_DIMENSIONS, OF_VECTORS, Vectors, text_of
 
-_GIVEN: Mapping[str, str] = {
-    "_id": "text",
-    "how": "text",
-    "seen": "text",
-    "token": "text",
-    "expiresAt": "text",
-    "fences": "text",
-    "revision": "text",
-    "updatedAt": "text",
-    "updatedByAgent": "text",
-    "recentWrites": "text",
-    "value": "text",
-    "valueText": "text",
-    "content": "bytea",
-    "bytes": "bigint",
-    "metadata": "text",
-    "metadataText": "text",
-    "userId": "text",
-    "namespace": "text",
-    "key": "text",
-    "createdAt": "text",
-    "createdByAgent": "text",
-    "accessCount": "bigint",
-    "lastAccessedByAgent": "text",
-    "lastAccessedAt": "text",
-    "vector": "text",
-    "vectorRevision": "text",
-}
-"""What changes take: ``how`` is one of those below, ``seen`` the token that a row must have; the others are columns."""
+_TYPES = {"content": "bytea", "bytes": "bigint", "accessCount": "bigint"}
+"""The types of what changes take, where that is not text."""
 _MAKE, _REPLACE, _CHANGE, _TOUCH, _REMOVE = "make", "replace", "change", "touch", "remove"
 _WHOLE, _VALUED = frozenset((_MAKE, _REPLACE)), frozenset((_MAKE, _REPLACE, _CHANGE))
 _KEPT = frozenset((_REPLACE, _CHANGE, _TOUCH))
@@ -64,15 +37,14 @@ _COLUMNS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("accessCount", "lastAccessedByAgent", "lastAccessedAt"), _WHOLE),
 }
 """By which kinds of changes a column is written."""
-_IF_GIVEN = ("metadata", "metadataText")
-"""Without new metadata a `_CHANGE` leaves what there is."""
-_OFTEN_THE_SAME = _GIVEN.keys() - {"_id", "revision", "recentWrites", "value", "bytes"}
+_METADATA = frozenset(("metadata", "metadataText"))
+"""Without any, a `_CHANGE` leaves what there is."""
+_OFTEN_THE_SAME = (_COLUMNS.keys() | {"how", "seen"}) - {"revision", "recentWrites", "value", "bytes"}
 """What changes of one call often have in common, or do not have. The server then parses it once."""
 _JSON = ("value", "metadata")
 _NOTHING = ", ".join(["NULL::text"] * 6 + ["NULL::bigint"] + ["NULL::text"] * 6)
 _DONE = f'SELECT NULL::text, "_id", {_NOTHING} FROM done UNION ALL'
 """Returns a row like those of `STATE` for each change that was made, without a token."""
-_UNCOUNTED = ', "recentCounts" = NULL'
 
 
 class Records(Primitives):
@@ -124,33 +96,41 @@ class Records(Primitives):
     def _one(self, change: Change, token: str) -> list[Row]:
         """Make one change, and return what `_statement` does."""
         how, row = _row_of(change, token)
-        vector = self._vectors.at() if "vector" in row else None  # only where an index of them was declared
-        is_plain = _is_plain(how, change)
-        null = tuple([name for name, value in row.items() if value is None])
-        statement = _statement_of_one(self._table, how, tuple(row), null, vector, is_plain=is_plain)
-        rows = self._session.ask(statement, row)
-        return rows or self._session.ask(self._load, ([change.id],)) if is_plain else rows
+        hows = frozenset((how,))
+        names = _names(hows)
+        return self._made((change,), hows, row, names, [name for name in names if row.get(name) is None])
 
     def _some(self, changes: Sequence[Change], token: str) -> list[Row]:
         """Make several changes, and return what `_statement` does."""
         changes = sorted(changes, key=lambda change: change.id)  # locks in one order
         given = [_row_of(change, token) for change in changes]
-        vector = self._vectors.at() if any("vector" in row for _, row in given) else None
         hows = frozenset([how for how, _ in given])
-        is_plain = all(map(_is_plain, [how for how, _ in given], changes))
-        columns = {name: [row.get(name) for _, row in given] for name in _names(hows, vector)}
+        columns = {name: [row.get(name) for _, row in given] for name in _names(hows)}
         columns["how"] = [how for how, _ in given]
-        same = {
-            name for name in _OFTEN_THE_SAME & columns.keys() if columns[name].count(columns[name][0]) == len(given)
-        }
-        null = frozenset([name for name in same if columns[name][0] is None])
-        parameters = {name: column[0] if name in same else column for name, column in columns.items()}
-        rows = self._session.ask(
-            _statement(self._table, hows, frozenset(same), null, vector, is_plain=is_plain), parameters
-        )
+        number = len(given)
+        same = [
+            name for name, column in columns.items() if name in _OFTEN_THE_SAME and column.count(column[0]) == number
+        ]
+        parameters: dict[str, Any] = columns | {name: columns[name][0] for name in same}
+        return self._made(changes, hows, parameters, same, [name for name in same if parameters[name] is None])
+
+    def _made(
+        self,
+        changes: Sequence[Change],
+        hows: frozenset[str],
+        parameters: Mapping[str, Any],
+        same: Sequence[str],
+        null: Sequence[str],
+    ) -> list[Row]:
+        """Make changes, and return what `_statement` does; see there."""
+        has_vectors = parameters.get("vector") is not None
+        vector = self._vectors.at() if has_vectors else None  # only where an index of them was declared
+        is_plain = hows == {_CHANGE} and all(change.write.if_revision is None for change in changes)  # type: ignore[union-attr]  # only a `Put` is one
+        statement = _statement(self._table, hows, tuple(same), tuple(null), vector, is_plain=is_plain)
+        rows = self._session.ask(statement, parameters)
         if is_plain and len(rows) < len(changes):
             done = {row[1] for row in rows}
-            rows = rows + self._session.ask(self._load, ([one.id for one in changes if one.id not in done],))
+            rows += self._session.ask(self._load, ([one.id for one in changes if one.id not in done],))
         return rows
 
     def _counted(self, changes: Sequence[Change]) -> list[Result]:
@@ -161,11 +141,6 @@ class Records(Primitives):
             given.append((write.id, write.created_at, write.number, change.marks[0], written(write.agent), write.at))
         done = {id for (id,) in self._session.ask(self._count, [list(column) for column in zip(*given, strict=True)])}
         return [Applied() if change.id in done else Late(ABSENT) for change in changes]
-
-
-def _is_plain(how: str, change: Change) -> bool:
-    """Return whether a change is made but for rare cases. It is then not asked at once what is there otherwise."""
-    return how == _CHANGE and change.write.if_revision is None  # type: ignore[union-attr]  # only a `Put` is one
 
 
 def _row_of(change: Change, token: str) -> tuple[str, dict[str, Any]]:
@@ -204,51 +179,18 @@ def _vector_of(change: Change) -> str | None:
     return None if vector is None or len(vector) > 4 * MOST_DIMENSIONS else text_of(vector)
 
 
-def _names(hows: frozenset[str], vector: str | None) -> list[str]:
-    """Return what changes of some kinds take; without a place for vectors, these are left out."""
-    columns = [name for name, takers in _COLUMNS.items() if takers & hows and (vector or name not in OF_VECTORS)]
-    return ["_id", *(["seen"] if hows != {_MAKE} else []), *columns]
-
-
-@lru_cache(maxsize=256)
-def _statement_of_one(
-    table: str, how: str, given: tuple[str, ...], null: tuple[str, ...], vector: str | None, *, is_plain: bool
-) -> str:
-    """Return the statement that makes one change. It returns the same as `_statement`, in half the time.
-
-    Args:
-        table: The table.
-        how: The kind of the change.
-        given: What is given for it, each a parameter.
-        null: Which of these are NULL, and so no parameters.
-        vector: As for `_statement`.
-        is_plain: Whether it returns nothing if the change was not made. It then takes less time again.
-    """
-    columns = [name for name in _names(frozenset((how,)), vector) if name in given and name != "seen"]
-    places = {name: f"%({name})s{f'::{vector}vector' if name == 'vector' else ''}" for name in columns}
-    places |= {name: "NULL" for name in columns if name in null}
-    same = 'WHERE "_id" = %(_id)s AND coalesce("token", \'-\') = %(seen)s'
-    if how == _MAKE:
-        values = ", ".join(places.values())
-        done = f"INSERT INTO {table} ({_listed(columns)}) VALUES ({values}) ON CONFLICT DO NOTHING"
-    elif how == _REMOVE:
-        done = f"DELETE FROM {table} {same}"
-    else:
-        sets = [f'"{name}" = {places[name]}' for name in columns[1:]]
-        done = f"UPDATE {table} SET {', '.join(sets)}{_UNCOUNTED if how == _REPLACE else ''} {same}"
-    if is_plain:
-        return f'{done} RETURNING NULL::text, "_id"'
-    return f"""
-        WITH done AS ({done} RETURNING "_id") {_DONE}
-        SELECT {STATE} FROM {table} WHERE "_id" = %(_id)s AND NOT EXISTS (SELECT FROM done)"""
+@lru_cache
+def _names(hows: frozenset[str]) -> tuple[str, ...]:
+    """Return what changes of some kinds take."""
+    return ("_id", *(["seen"] if hows != {_MAKE} else []), *(name for name in _COLUMNS if _COLUMNS[name] & hows))
 
 
 @lru_cache(maxsize=256)
 def _statement(
     table: str,
     hows: frozenset[str],
-    same: frozenset[str],
-    null: frozenset[str],
+    same: tuple[str, ...],
+    null: tuple[str, ...],
     vector: str | None,
     *,
     is_plain: bool,
@@ -261,18 +203,23 @@ def _statement(
     Args:
         table: The table.
         hows: The kinds.
-        same: What is the same for all changes: the parameter is this, and not an array.
+        same: What is the same for all changes: the parameter is this, and not an array. All of a single change is.
         null: What is NULL for all changes, and no parameter.
         vector: Where the type of vectors is, to store these as well (`Vectors.at`); ``None`` not to.
         is_plain: Whether it says nothing of changes that were not made.
     """
-    names = [*_names(hows, vector), "how"] if len(hows) > 1 else _names(hows, vector)
+    left_out = _METADATA if _METADATA.issubset(null) and hows == {_CHANGE} else frozenset[str]()
+    names = [name for name in _names(hows) if name not in left_out and (vector or name not in OF_VECTORS)]
+    if len(hows) > 1:
+        names.append("how")
     arrays = [name for name in names if name not in same]
-    types = dict.fromkeys(_JSON, "jsonb") | {"vector": f"{vector}vector"}
-    raw = {name: f"%({name})s::{_GIVEN[name]}" if name in same else f'g."{name}"' for name in names}
-    raw |= {name: f"NULL::{_GIVEN[name]}" for name in null}
-    cast = {name: f"{raw[name]}{f'::{types[name]}' if name in types else ''}" for name in names}
+    types = {name: _TYPES.get(name, "text") for name in names}
+    raw = {name: f"%({name})s::{types[name]}" if name in same else f'g."{name}"' for name in names}
+    raw |= {name: f"NULL::{types[name]}" for name in names if name in null}
+    further = dict.fromkeys(_JSON, "::jsonb") | {"vector": f"::{vector}vector"}
+    cast = {name: f"{raw[name]}{further.get(name, '')}" for name in names}
     columns = [name for name in names if name not in ("_id", "how", "seen")]
+    source = "given AS g" if arrays else "(SELECT) AS g"
 
     def of(*some: str) -> str:
         """Return the condition for the changes of some kinds."""
@@ -283,7 +230,7 @@ def _statement(
     def new(name: str) -> str:
         """Return what a column of a row that stays becomes."""
         when = of(*_COLUMNS[name])
-        if name in _IF_GIVEN and _CHANGE in hows:
+        if name in _METADATA and _CHANGE in hows:
             when = f"coalesce({raw['metadata']}, {raw['metadataText']}) IS NOT NULL"
             if _REPLACE in hows:
                 when = f"{of(_REPLACE)} OR {when}"
@@ -292,28 +239,28 @@ def _statement(
     parts = {}
     if _MAKE in hows:
         whole = ["_id", *columns]
-        made = (
-            f"INSERT INTO {table} ({_listed(whole)}) SELECT {', '.join(cast[name] for name in whole)} FROM given AS g"
-        )
+        made = f"INSERT INTO {table} ({_listed(whole)}) SELECT {', '.join(cast[name] for name in whole)} FROM {source}"
         parts["made"] = f'{made} WHERE {of(_MAKE)} ON CONFLICT DO NOTHING RETURNING "_id"'
     if kept := hows & _KEPT:
         sets = [f'"{name}" = {new(name)}' for name in columns if _COLUMNS[name] & kept]
         if _REPLACE in kept:
             sets.append(f'"recentCounts" = CASE WHEN {of(_REPLACE)} THEN NULL ELSE t."recentCounts" END')
-        parts["changed"] = f"UPDATE {table} AS t SET {', '.join(sets)} FROM given AS g WHERE {of(*_KEPT)}"
+        parts["changed"] = f"UPDATE {table} AS t SET {', '.join(sets)} FROM {source} WHERE {of(*_KEPT)}"
     if _REMOVE in hows:
-        parts["removed"] = f"DELETE FROM {table} AS t USING given AS g WHERE {of(_REMOVE)}"
+        parts["removed"] = f"DELETE FROM {table} AS t USING {source} WHERE {of(_REMOVE)}"
     for name in parts.keys() - {"made"}:
-        parts[name] += f' AND t."_id" = g."_id" AND coalesce(t."token", \'-\') = {raw["seen"]} RETURNING t."_id"'
-    unnested = ", ".join(f"%({name})s::{_GIVEN[name]}[]" for name in arrays)
-    done = " UNION ALL ".join(f'SELECT "_id" FROM {part}' for part in parts)
-    given = f"WITH given ({_listed(arrays)}) AS MATERIALIZED (SELECT * FROM unnest({unnested}) ORDER BY 1)"
+        parts[name] += f' AND t."_id" = {raw["_id"]} AND coalesce(t."token", \'-\') = {raw["seen"]} RETURNING t."_id"'
+    unnested = ", ".join(f"%({name})s::{types[name]}[]" for name in arrays)
+    given = f"given ({_listed(arrays)}) AS MATERIALIZED (SELECT * FROM unnest({unnested}) ORDER BY 1)" if arrays else ""
     if is_plain:
-        return f"{given} {parts['changed'].replace('RETURNING', 'RETURNING NULL::text,')}"
-    return f"""{given},
-        {", ".join(f"{name} AS ({part})" for name, part in parts.items())}, done AS ({done}) {_DONE}
-        SELECT {STATE} FROM {table}
-        WHERE "_id" IN (SELECT "_id" FROM given EXCEPT ALL SELECT "_id" FROM done)"""
+        changed = parts["changed"].replace("RETURNING", "RETURNING NULL::text,")
+        return f"WITH {given} {changed}" if arrays else changed
+    ids = f"SELECT {raw['_id']} FROM {source}"
+    done = " UNION ALL ".join(f'SELECT "_id" FROM {part}' for part in parts)
+    steps = [given] * bool(arrays) + [f"{name} AS ({part})" for name, part in parts.items()]
+    return f"""
+        WITH {", ".join(steps)}, done AS ({done}) {_DONE}
+        SELECT {STATE} FROM {table} WHERE "_id" IN ({ids} EXCEPT ALL SELECT "_id" FROM done)"""
 
 
 def _listed(names: Iterable[str]) -> str:
