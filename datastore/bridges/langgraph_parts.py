@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 from datastore import DamagedRecordError, Record
+from datastore.bridges.langgraph_finding import finding
 from datastore.bridges.langgraph_format import Part, known, place_in, stored_part
-from datastore.bridges.langgraph_thread import Context, Seen, finding
+from datastore.bridges.langgraph_thread import Context, Seen
 from datastore.bridges.langgraph_values import Serialised, serialised_of, unpacked
 from datastore.bridges.steps import Steps, ask
 
