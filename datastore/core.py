@@ -248,15 +248,8 @@ class Core:
 
     def read_whole(self, id: str) -> Document | None:
         """Return the whole live document under an id, including accesses that are noted here and not yet written."""
-        documents = self.tracker.with_pending(lambda: self._checked(id))
+        documents = self.tracker.with_pending(lambda: list(self.read((id,), Fields.ALL).values()))
         return documents[0] if documents else None
-
-    def _checked(self, id: str) -> Sequence[Document]:
-        document = self.read_one(id, Fields.ALL)
-        try:
-            return () if document is None else (check(document),)
-        except DamagedRecordError as error:
-            raise error.during(str(_Reading((id,))), self.backend.name) from None
 
     def read(self, ids: Sequence[str], fields: Fields, *, expired: bool = False) -> dict[str, Document]:
         """Return the live documents under distinct ids, in the order of the ids; with ``expired`` the others, too.
