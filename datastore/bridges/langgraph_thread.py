@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from sys import getsizeof
 from threading import Lock
 from typing import Any
 
@@ -97,6 +98,8 @@ class Context:
     """By place and id: the `Seen`."""
     parts: Remembered
     """By the id of a `Part`: what the serializer has made of it."""
+    unchanging: Remembered
+    """By the id of a `Part`: the value itself, if nobody can change it, such as a text."""
     packed: Remembered
     """By the id of a `Part` that is in a checkpoint: what is kept of it, to be put into a record as it is."""
 
@@ -105,9 +108,10 @@ class Context:
         kept = None if ttl is None else 2 * span_of(ttl, "ttl").total_seconds()
         numbers, newest, early, empty, claims = (Remembered() for _ in range(5))
         parts = Remembered(_PARTS_BYTES, lambda serialised: len(serialised[1]) + _ENTRY_BYTES)
+        unchanging = Remembered(_PARTS_BYTES // 4, getsizeof)
         packed = Remembered(_PARTS_BYTES // 4, lambda kept: len(kept.get("base64", "")) + _READABLE)
         seen = Remembered(1_000)
-        return cls(JsonPlusSerializer(), kept, numbers, newest, early, empty, claims, seen, parts, packed)
+        return cls(JsonPlusSerializer(), kept, numbers, newest, early, empty, claims, seen, parts, unchanging, packed)
 
     def with_serde(self, serde: SerializerProtocol) -> Context:
         return replace(self, serde=serde)
