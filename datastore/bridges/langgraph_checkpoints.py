@@ -12,6 +12,7 @@ from typing import Any
 from datastore import AgentDataStore, AsyncAgentDataStore
 from datastore.bridges import langgraph_deltas as deltas
 from datastore.bridges import langgraph_keeping as keeping
+from datastore.bridges import langgraph_pending as pending
 from datastore.bridges import langgraph_reading as reading
 from datastore.bridges import langgraph_writing as writing
 from datastore.bridges.extras import needs
@@ -134,12 +135,12 @@ class DataStoreSaver(BaseCheckpointSaver[str]):
     def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        run(self._store, writing.putting_writes(self._context, config, writes, task_id, task_path))
+        run(self._store, pending.putting_writes(self._context, config, writes, task_id, task_path))
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        await arun(self._twin, writing.putting_writes(self._context, config, writes, task_id, task_path))
+        await arun(self._twin, pending.putting_writes(self._context, config, writes, task_id, task_path))
 
     # --------------------------------------------------------------------------------------------------- keeping
 

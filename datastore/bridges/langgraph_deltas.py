@@ -10,10 +10,11 @@ from typing import Any
 
 from datastore import DamagedRecordError, Page, Record
 from datastore.bridges.extras import needs
+from datastore.bridges.langgraph_finding import Whole, finding, newest, wholes
 from datastore.bridges.langgraph_format import Place, known, place_of
 from datastore.bridges.langgraph_parts import Values
 from datastore.bridges.langgraph_reading import loading_writes, reading, renewing
-from datastore.bridges.langgraph_thread import Context, Whole, finding, newest, wholes
+from datastore.bridges.langgraph_thread import Context
 from datastore.bridges.steps import Steps, ask
 
 with needs("LangGraph", "langgraph"):

@@ -10,6 +10,7 @@ from typing import Any
 
 from datastore import Blob, InvalidValueError, Item, KeyExistsError, Page, Record
 from datastore.bridges.langgraph_deltas import ancestors
+from datastore.bridges.langgraph_finding import Whole, finding
 from datastore.bridges.langgraph_format import (
     FORMAT,
     KINDS,
@@ -24,7 +25,7 @@ from datastore.bridges.langgraph_format import (
     stored_part,
     value_keys,
 )
-from datastore.bridges.langgraph_thread import Context, Whole, finding, run_entry, run_of
+from datastore.bridges.langgraph_thread import Context, run_entry, run_of
 from datastore.bridges.langgraph_writing import adding
 from datastore.bridges.steps import Steps, ask
 

@@ -12,12 +12,14 @@ from dataclasses import replace
 from typing import Any
 
 from datastore import DamagedRecordError, Record
+from datastore.bridges.langgraph_finding import finding
 from datastore.bridges.langgraph_format import Part, known, place_in, stored_part
-from datastore.bridges.langgraph_thread import Context, Seen, finding
+from datastore.bridges.langgraph_thread import Context, Seen
 from datastore.bridges.langgraph_values import Serialised, serialised_of, unpacked
 from datastore.bridges.steps import Steps, ask
 
 _BACK = 10
+_UNCHANGING = frozenset({str, bytes, int, float, bool})
 
 
 class Values:
@@ -64,13 +66,19 @@ class Values:
         self, kept: Mapping[str, Any], stored: Mapping[str, Part], records: Mapping[str, Record]
     ) -> Steps[dict[str, Any]]:
         """Return what `need` has noted of a checkpoint, by the records that were read."""
-        load, remembered = self._context.serde.loads_typed, self.known.get
-        loaded = {}
+        load, remembered, unchanging = self._context.serde.loads_typed, self.known.get, self._context.unchanging
+        loaded: dict[str, Any] = {}
         for channel, part in stored.items():
+            value = unchanging.get(part.id)
+            if value is not None:
+                loaded[channel] = value
+                continue
             found = remembered(part.id)
             if found is None:
                 found = yield from self._serialised(kept, channel, part, records)
-            loaded[channel] = load(found)
+            value = loaded[channel] = load(found)
+            if part.id is not None and type(value) in _UNCHANGING:
+                unchanging[part.id] = value
         return loaded
 
     def value(self, kept: Mapping[str, Any], channel: str, part: Part, records: Mapping[str, Record]) -> Steps[Any]:

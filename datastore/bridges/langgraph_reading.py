@@ -9,9 +9,10 @@ from typing import Any, TypeAlias
 
 from datastore import BatchError, InvalidValueError, Item, Page, Record
 from datastore.bridges.extras import needs
+from datastore.bridges.langgraph_finding import Whole, finding, newest, wholes
 from datastore.bridges.langgraph_format import Place, has_early_writes, known, part, place_in, place_of
 from datastore.bridges.langgraph_parts import Values, loading
-from datastore.bridges.langgraph_thread import HEAD, Context, Whole, configured, finding, newest, noting, wholes
+from datastore.bridges.langgraph_thread import HEAD, Context, configured, noting
 from datastore.bridges.langgraph_values import unpacked
 from datastore.bridges.steps import Asked, Steps, ask
 

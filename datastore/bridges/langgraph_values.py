@@ -114,6 +114,8 @@ def difference(earlier: bytes, data: bytes) -> Same | None:
 def _alike(one: bytes, other: bytes, *, backward: bool = False) -> int:
     """Return with how many bytes both begin, or end. Halving what is compared is faster than looking at each byte."""
     low, high = 0, min(len(one), len(other))
+    if (one.endswith(other[-high:]) if backward else one.startswith(other[:high])) if high else True:
+        return high  # as nearly always, to the end of the shorter one
     while low < high:
         middle = (low + high + 1) // 2
         if backward:
@@ -154,8 +156,8 @@ def _shown(value: Any) -> str | None:
 
 def split_plain(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the members that are JSON, which can be read and searched, and the others."""
-    plain = {key: value for key, value in values.items() if is_plain(key) and is_plain(value)}
-    return plain, {key: value for key, value in values.items() if key not in plain}
+    others = {key: value for key, value in values.items() if not (is_plain(value) and is_plain(key))}
+    return ({key: value for key, value in values.items() if key not in others} if others else dict(values)), others
 
 
 def without_tuples(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What LangGraph's checkpointer writes: checkpoints, whose numbers fence, and the pending writes of tasks."""
+"""How LangGraph's checkpointer puts checkpoints, whose numbers fence."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from datastore import BatchError, ConflictError, Item, KeyExistsError, Record
 from datastore.bridges.extras import needs
+from datastore.bridges.langgraph_finding import Whole, newest, numbered_so
 from datastore.bridges.langgraph_format import (
     CHECKPOINT,
     FORMAT,
@@ -21,13 +22,13 @@ from datastore.bridges.langgraph_format import (
     place_of,
 )
 from datastore.bridges.langgraph_settling import NewValues
-from datastore.bridges.langgraph_thread import HEAD, Context, Seen, Whole, configured, newest, numbered, numbered_so
+from datastore.bridges.langgraph_thread import HEAD, Context, Seen, configured, numbered
 from datastore.bridges.langgraph_values import packed, split_plain, without_tuples
 from datastore.bridges.steps import Steps, ask
 
 with needs("LangGraph", "langgraph"):
     from langchain_core.runnables import RunnableConfig
-    from langgraph.checkpoint.base import WRITES_IDX_MAP, CheckpointMetadata, get_serializable_checkpoint_metadata
+    from langgraph.checkpoint.base import CheckpointMetadata, get_serializable_checkpoint_metadata
 
 _TRIES = 20
 """How often the first checkpoint of a branch looks for a free number, while others put theirs."""
@@ -173,7 +174,7 @@ def _beside(context: Context, place: Place, values: NewValues) -> Steps[list[Ite
     """Return the records of new values that are too large to stand in the checkpoint."""
     items = []
     for channel, kept in values.beside.items():
-        items.append((yield from _item(context, place, values.key(channel), kept)))
+        items.append((yield from item_of(context, place, values.key(channel), kept)))
     return items
 
 
@@ -184,7 +185,8 @@ def _removing(items: Sequence[Item]) -> Steps[None]:
             yield ask("blobs.delete", item.value["blob"], grace=0)
 
 
-def _item(context: Context, place: Place, key: str, kept: dict[str, Any], **more: Any) -> Steps[Item]:
+def item_of(context: Context, place: Place, key: str, kept: dict[str, Any], **more: Any) -> Steps[Item]:
+    """Return the record of a value, which is a blob if it is large: that takes the requests of a blob."""
     if len(kept.get("base64", "")) > IN_A_RECORD:
         name, data = blob_name(place.thread, key), kept.pop("base64")
         yield ask("blobs.put", name, data.encode(), metadata={"key": key}, ttl=context.ttl, grace=0)
@@ -198,60 +200,16 @@ def adding(items: Iterable[Item]) -> Steps[set[str]]:
     if not batch:
         return set()
     try:
-        yield ask("add_many", batch)
+        if len(batch) == 1:
+            (item,) = batch
+            yield ask("add", item.key, item.value, ttl=item.ttl)
+        else:
+            yield ask("add_many", batch)
+    except KeyExistsError:
+        return {item.key}
     except BatchError as error:
         for failed in error.failed.values():
             if not isinstance(failed, KeyExistsError):
                 raise failed from error
         return set(error.failed)
     return set()
-
-
-def putting_writes(
-    context: Context, config: Mapping[str, Any], writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
-) -> Steps[None]:
-    """Keep what a task has written: a write of a channel once, a special one such as an error as the last one says.
-
-    Requests: 1; 2 if there are writes of both kinds; 1 or 2 more for a checkpoint that this process has neither put nor
-        read.
-    """
-    place, checkpoint_id = place_of(config), str(config["configurable"]["checkpoint_id"])
-    if not writes:
-        return
-    number = yield from _number_for_writes(context, place, checkpoint_id)
-    once: dict[str, Item] = {}
-    last: dict[str, Item] = {}
-    for position, (channel, value) in enumerate(writes):
-        index = WRITES_IDX_MAP.get(channel, position)
-        if number is not None:
-            key = place.write(number, task_id, index)
-        else:
-            key = place.early_write(checkpoint_id, task_id, index)
-        told = {"checkpoint": checkpoint_id, "task": task_id, "path": task_path, "index": index, "channel": channel}
-        kept = packed(context.serde, value, context.serde.dumps_typed(value))
-        item = yield from _item(context, place, key, kept, **told)
-        (last if index < 0 else once)[key] = item
-    if once:
-        yield from adding(once.values())
-    if last:
-        yield ask("set_many", last.values())
-
-
-def _number_for_writes(context: Context, place: Place, checkpoint_id: str) -> Steps[int | None]:
-    """Return the number of the checkpoint that has pending writes; ``None`` if it has not been put.
-
-    Then this is noted where its number will be, and so seen by whoever puts it: the database decides who was first.
-    """
-    where = place, checkpoint_id
-    number: int | None = context.numbers.get(where)
-    if number is not None or context.early.get(where):
-        return number
-    key = place.number(checkpoint_id)
-    if (yield from adding([Item(key, {"format": FORMAT, "early": True}, ttl=context.ttl)])):
-        entry: Record | None = yield ask("get_record", key)
-        number = known(entry).get("number") if entry is not None else None
-    if number is None:
-        context.early[where] = True
-    else:
-        context.numbers[where] = number
-    return number
