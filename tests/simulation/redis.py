@@ -11,6 +11,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from math import inf
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -206,6 +207,7 @@ class RedisDatabase:
         for user in world.users:
             notes = {key: row for owner, key, row in rows if owner == user}
             world.happens("(power lost)", (self._is_safe,), user, notes)
+            world.history[-1].reaped = self._forgotten_until
         world.restart(-20.0 + 40.0 * random.random())
 
     def _rows(self) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
@@ -226,9 +228,14 @@ class RedisDatabase:
     def note_what_may_be_gone(self, process: Process) -> None:
         """Note, after a request, what the server may have removed because it had expired."""
         self._ahead = max(self._ahead, process.offset)
-        world = self._world
-        if self._forgets_soon and (call := world.calls.get(world.scheduler._me())) is not None:
-            call.reaped = max(call.reaped, (BEGAN + world.scheduler.now + self._ahead) * 1e6 - _SOON * 1e3)
+        if (call := self._world.calls.get(self._world.scheduler._me())) is not None:
+            call.reaped = max(call.reaped, self._forgotten_until)
+
+    @property
+    def _forgotten_until(self) -> float:
+        """What has expired by then, in microseconds since the epoch, the server may have removed."""
+        soon = (BEGAN + self._world.scheduler.now + self._ahead) * 1e6 - _SOON * 1e3
+        return soon if self._forgets_soon else -inf
 
 
 def _soon(at: str, expires_at: str) -> str:
