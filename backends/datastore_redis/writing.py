@@ -50,7 +50,7 @@ class Records(Primitives):
         """See `Primitives.swap`.
 
         A user is listed before and after the record is made: between the two somebody may have found that the user has
-        none, and taken the user off the list. One of the two is enough where the other is refused: what was done is done.
+        none, and taken the user off the list. Where one of the two is refused, the other is enough.
 
         Requests: 1.
         """
