@@ -71,11 +71,17 @@ class Remover:
     def _settle(self, there: Mapping[str, int]) -> None:
         """Return some users to the list, given by their marks whether they have records, and remove the marks.
 
-        Requests: 1.
+        Requests: 1, and 1 more if some have records.
         """
-        names = self._session.names
-        back = [("ZADD", names.users, 0, mark.partition(AFTER_ID)[0]) for mark, exists in there.items() if exists]
-        self._session.ask(*back, ("ZREM", names.leaving, *there))
+        names, settled = self._session.names, list(there)
+        if any(there.values()):
+            back = [("ZADD", names.users, 0, mark.partition(AFTER_ID)[0]) for mark, exists in there.items() if exists]
+            try:
+                self._session.ask(*back)
+            except BackendUnusableError:  # without memory their marks go on listing them
+                settled = [mark for mark, exists in there.items() if not exists]
+        if settled:
+            self._session.ask(("ZREM", names.leaving, *settled))
 
     def _remove_all(self, call: str, range: IdRange, at: str) -> Removal:
         pages = pages_of(lambda after: self._reader.scan(range, Fields.KEY, _PAGE, after, reverse=False), at)

@@ -50,7 +50,7 @@ class Records(Primitives):
         """See `Primitives.swap`.
 
         A user is listed before and after the record is made: between the two somebody may have found that the user has
-        none, and taken the user off the list.
+        none, and taken the user off the list. Where one of the two is refused, the other is enough.
 
         Requests: 1.
         """
@@ -62,9 +62,9 @@ class Records(Primitives):
         token = new_token()
         answers = self._session.try_all([*listed, *(self._command(change, token) for change in changes), *listed])
         ours = answers[len(listed) : len(answers) - len(listed)]
-        for answer in answers[: len(listed)] + answers[len(answers) - len(listed) :]:
-            if isinstance(answer, DataStoreError) and not any(isinstance(one, DataStoreError) for one in ours):
-                raise answer
+        refusals = [one for one in (answers[0], answers[-1]) if listed and isinstance(one, DataStoreError)]
+        if len(refusals) > 1 and not any(isinstance(one, DataStoreError) for one in ours):
+            raise refusals[0]
         return [self._result(change, token, answer) for change, answer in zip(changes, ours, strict=True)]
 
     def _command(self, change: Change, token: str) -> Command:

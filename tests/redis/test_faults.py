@@ -101,6 +101,24 @@ def test_a_user_is_forgotten_though_the_memory_is_full(own):
         assert "full" not in store.users()
 
 
+def test_a_user_whose_mark_says_so_stays_listed_though_the_memory_is_full(own):
+    """Somebody has died between taking the user off the list and looking whether others have written meanwhile."""
+    with datastore.connect(f"redis://{HOST}:{own.port}", tracking="off") as store:
+        store.agent("there", "a").set("k", 1)
+        store.agent("there", "a").set("old", 1, ttl=0.001)
+        names, ask = store.backend._session.names, store.backend._session.ask
+        ask(("ZREM", names.users, "there"), ("ZADD", names.leaving, 0, "there\0mark", 0, "gone\0mark"))
+        redis.command(own.port, "CONFIG", "SET", "maxmemory", "1")
+        try:
+            assert store.purge_expired() == 1
+        finally:
+            redis.command(own.port, "CONFIG", "SET", "maxmemory", "0")
+        assert list(store.users()) == ["there"]
+        assert ask(("ZRANGE", names.leaving, 0, -1)) == [[b"there\0mark"]]
+        store.purge_expired()
+        assert ask(("ZRANGE", names.users, 0, -1), ("EXISTS", names.leaving)) == [[b"there"], 0]
+
+
 def test_a_server_that_hangs_is_waited_for_no_longer_than_the_call_may_take(own):
     with datastore.connect(f"redis://{HOST}:{own.port}", max_seconds=0.3, tracking="off") as store:
         agent = store.agent("u", "a")
