@@ -40,15 +40,12 @@ class Reader:
 
         Requests: 1.
         """
-        if fields is Fields.KEY:
-            return {
-                id: decoded(id, partial(_document, (id, row), fields)) for id, row in self._rows(ids, NAMES[fields])
-            }
-        documents, number = dict[str, Document](), len(NAMES[fields])
-        for id, row in self._rows(ids, (*NAMES[fields], *CONDITIONS)):
+        documents, names = dict[str, Document](), NAMES[fields]
+        conditions = () if fields is Fields.KEY else CONDITIONS
+        for id, row in self._rows(ids, (*names, *conditions)):
             documents[id] = document = decoded(id, partial(_document, (id, row), fields))
-            if not isinstance(row, DataStoreError):
-                self._memory.note(id, seen_of(document, row[number:], fields))
+            if conditions and not isinstance(row, DataStoreError):
+                self._memory.note(id, seen_of(document, row[len(names) :], fields))
         return documents
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None, *, reverse: bool) -> DocumentPage:
