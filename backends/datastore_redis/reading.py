@@ -40,7 +40,8 @@ class Reader:
 
         Requests: 1.
         """
-        documents, names = dict[str, Document](), NAMES[fields]
+        documents: dict[str, Document] = {}
+        names = NAMES[fields]
         conditions = () if fields is Fields.KEY else CONDITIONS
         for id, row in self._rows(ids, (*names, *conditions)):
             documents[id] = document = decoded(id, partial(_document, (id, row), fields))
@@ -191,7 +192,7 @@ class Reader:
 
     def _page(self, ids: Sequence[str], fields: Fields, *, more: bool) -> DocumentPage:
         """Return the page of the records with some ids, which ends earlier if they are large."""
-        found = list[tuple[str, _Row | DataStoreError]]()
+        found: list[tuple[str, _Row | DataStoreError]] = []
         done, size, step = 0, 0, _FIRST
         while done < len(ids) and size < PAGE_BYTES:
             deadlines.check()
@@ -209,7 +210,7 @@ class Reader:
 
         Requests: 1.
         """
-        found = list[tuple[str, _Row | DataStoreError]]()
+        found: list[tuple[str, _Row | DataStoreError]] = []
         record = self._names.record
         rows = self._session.try_all([("HMGET", record(id), *names) for id in ids])
         nothing = len(names)
