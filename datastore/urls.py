@@ -17,6 +17,8 @@ _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?]*)(?P<path>[^?]*)(?:\?(?P<query>.*))?", re.DOTALL
 )
 
+_SERVER = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>\d{1,5}))?")
+
 
 class Url:
     """A parsed backend URL, ``scheme://user:password@host:port/path?name=value``.
@@ -70,6 +72,24 @@ class Url:
         self._beside = tuple(beside)
         self.read_only = False
         self.earlier_format = False
+
+    def server(self, port: int, path: str) -> tuple[str, int]:
+        """Return the host, an address of IPv6 without its brackets, and the port.
+
+        Args:
+            port: The port if the URL has none.
+            path: How a path is written, for the error.
+
+        Raises:
+            ConfigurationError: If the URL has no host, or something that is none.
+        """
+        found = _SERVER.fullmatch(self.host)
+        number = int(found["port"] or port) if found else 0
+        if found is None or not 0 < number < 65_536:
+            raise ConfigurationError(
+                f"the {self.scheme} URL has no server; write {self.scheme}://user:password@host:{port}{path}"
+            )
+        return found["host"].strip("[]"), number
 
     def has(self, name: str) -> bool:
         """Return whether a parameter is given and not yet taken."""
@@ -161,6 +181,13 @@ def positive(value: Any) -> int:
     if number < 1 or isinstance(value, bool):
         raise ValueError("it must be a whole number of at least 1")
     return number
+
+
+def absolute(value: Any) -> str:
+    """Convert the path of a file or a folder, from the root on."""
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise ValueError("it must be an absolute path")
+    return value
 
 
 def one_of(*choices: str) -> Callable[[Any], str]:

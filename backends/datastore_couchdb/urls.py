@@ -65,13 +65,8 @@ def place(url: Url) -> Hashable:
 
 
 def _host(url: Url) -> str:
-    if not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?", url.host):
-        raise ConfigurationError(
-            f"the {url.scheme} URL has no server; write {url.scheme}://user:password@host:5984/agent_data_store",
-            backend=NAME,
-        )
-    default = "5984" if url.scheme == "couchdb" else "6984"
-    return url.host if re.search(r":\d+$", url.host) else f"{url.host}:{default}"
+    host, port = url.server(5984 if url.scheme == "couchdb" else 6984, "/agent_data_store")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _database(url: Url) -> str:

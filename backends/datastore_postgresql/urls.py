@@ -9,7 +9,7 @@ from typing import Any
 from datastore.backend import Backend
 from datastore.errors import ConfigurationError
 from datastore.tenants import TenantBackend, is_wanted
-from datastore.urls import Url, boolean, one_of, positive, seconds
+from datastore.urls import Url, absolute, boolean, one_of, positive, seconds
 from datastore_postgresql.backend import PostgresBackend
 from datastore_postgresql.client import Session, Settings
 from datastore_postgresql.failures import NAME
@@ -18,7 +18,6 @@ from datastore_postgresql.tenants import PostgresSchemas
 
 DEFAULT_SCHEMA = "public"
 _PATH = re.compile(r"/(?P<database>[^/\x00]{1,63})(?:/(?P<schema>(?!pg_)[A-Za-z0-9_-]{1,63}))?/?")
-_HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>\d{1,5}))?")
 _TLS = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
@@ -61,16 +60,16 @@ def settings_of(url: Url) -> Settings:
             backend=NAME,
         )
     options: dict[str, Any] = {"dbname": found["database"], "application_name": "agent-datastore"}
-    socket = url.parameter("socket", _path, None)
+    socket = url.parameter("socket", absolute, None)
     if socket is not None:
-        host, port = socket, _HOST.fullmatch(f"-{url.host}") if url.host else None
-        if url.host and (port is None or port["host"] != "-"):
+        port = re.fullmatch(r"(?::(\d{1,5}))?", url.host)
+        if port is None:
             raise ConfigurationError(
                 "with ?socket=... the URL has no host, perhaps a port: postgresql://user@:5432/database", backend=NAME
             )
-        options |= {"host": host, "port": int(port["port"]) if port else 5432}
+        options |= {"host": socket, "port": int(port[1] or 5432)}
     else:
-        options |= _server(url)
+        options["host"], options["port"] = url.server(5432, "/database")
     options |= {"user": url.user, "password": url.password}
     options |= {
         "sslmode": url.parameter("sslmode", one_of(*_TLS), "prefer"),
@@ -101,19 +100,3 @@ def place(url: Url) -> Hashable:
     divided, settings = is_wanted(url), settings_of(url)
     host = "127.0.0.1" if settings.options["host"].lower() == "localhost" else settings.options["host"].lower()
     return NAME, host, settings.options["port"], settings.options["dbname"], settings.schema, divided
-
-
-def _server(url: Url) -> dict[str, Any]:
-    found = _HOST.fullmatch(url.host)
-    port = int(found["port"] or 5432) if found else 0
-    if found is None or not 0 < port < 65_536:
-        raise ConfigurationError(
-            "the PostgreSQL URL has no server; write postgresql://user:password@host:5432/database", backend=NAME
-        )
-    return {"host": found["host"].strip("[]"), "port": port}
-
-
-def _path(value: Any) -> str:
-    if not isinstance(value, str) or not value.startswith("/"):
-        raise ValueError("it must be the folder of a Unix socket")
-    return value

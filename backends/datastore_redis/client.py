@@ -83,26 +83,20 @@ class Session(Connections[Any]):
         return [refused(answer) if isinstance(answer, client.ResponseError) else answer for answer in answers]
 
     def _send(self, commands: Sequence[Command]) -> list[Any]:
-        deadlines.check()
-        with self.under_way.begin():
-            connection: Any = None
-            try:
-                connection = self.take()
-                connection.send_packed_command([packed(commands)], check_health=False)
-                answers: list[Any] = []
-                for _ in commands:
-                    try:
-                        answers.append(connection.read_response())
-                    except client.ResponseError as error:
-                        answers.append(error)
-            except (client.RedisError, OSError) as error:
-                self.discard(connection)
-                raise failed(error, self.settings.address) from error
-            except BaseException:  # its answers would be taken for those of the next request
-                self.discard(connection)
-                raise
-        self.give_back(connection)
-        return answers
+        def carry_out(connection: Any) -> list[Any]:
+            connection.send_packed_command([packed(commands)], check_health=False)
+            answers: list[Any] = []
+            for _ in commands:
+                try:
+                    answers.append(connection.read_response())
+                except client.ResponseError as error:
+                    answers.append(error)
+            return answers
+
+        try:
+            return self.request(carry_out)
+        except (client.RedisError, OSError) as error:
+            raise failed(error, self.settings.address) from error
 
     def open(self) -> Any:
         """See `Connections.open`."""

@@ -40,15 +40,13 @@ class Reader:
 
         Requests: 1.
         """
-        if fields is Fields.KEY:
-            return {
-                id: decoded(id, partial(_document, (id, row), fields)) for id, row in self._rows(ids, NAMES[fields])
-            }
-        documents, number = dict[str, Document](), len(NAMES[fields])
-        for id, row in self._rows(ids, (*NAMES[fields], *CONDITIONS)):
+        documents: dict[str, Document] = {}
+        names = NAMES[fields]
+        conditions = () if fields is Fields.KEY else CONDITIONS
+        for id, row in self._rows(ids, (*names, *conditions)):
             documents[id] = document = decoded(id, partial(_document, (id, row), fields))
-            if not isinstance(row, DataStoreError):
-                self._memory.note(id, seen_of(document, row[number:], fields))
+            if conditions and not isinstance(row, DataStoreError):
+                self._memory.note(id, seen_of(document, row[len(names) :], fields))
         return documents
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None, *, reverse: bool) -> DocumentPage:
@@ -194,7 +192,7 @@ class Reader:
 
     def _page(self, ids: Sequence[str], fields: Fields, *, more: bool) -> DocumentPage:
         """Return the page of the records with some ids, which ends earlier if they are large."""
-        found = list[tuple[str, _Row | DataStoreError]]()
+        found: list[tuple[str, _Row | DataStoreError]] = []
         done, size, step = 0, 0, _FIRST
         while done < len(ids) and size < PAGE_BYTES:
             deadlines.check()
@@ -212,7 +210,7 @@ class Reader:
 
         Requests: 1.
         """
-        found = list[tuple[str, _Row | DataStoreError]]()
+        found: list[tuple[str, _Row | DataStoreError]] = []
         record = self._names.record
         rows = self._session.try_all([("HMGET", record(id), *names) for id in ids])
         nothing = len(names)

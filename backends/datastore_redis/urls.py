@@ -10,14 +10,13 @@ from redis import Connection, SSLConnection, UnixDomainSocketConnection
 
 from datastore.backend import Backend
 from datastore.errors import ConfigurationError
-from datastore.urls import Url, boolean, positive, seconds
+from datastore.urls import Url, absolute, boolean, positive, seconds
 from datastore_redis.backend import RedisBackend
 from datastore_redis.client import Settings
 from datastore_redis.failures import NAME
 
 DEFAULT_NAME = "agent_data_store"
 _PATH = re.compile(r"(?:/(?P<number>\d{1,9}))?(?:/(?P<name>(?!\d*/?$)[A-Za-z0-9_.-]{1,255}))?/?")
-_HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>\d{1,5}))?")
 
 
 def connect(url: Url) -> Backend:
@@ -54,7 +53,7 @@ def settings_of(url: Url) -> Settings:
             backend=NAME,
         )
     options: dict[str, Any] = {"db": int(found["number"] or 0), "username": url.user, "password": url.password}
-    socket = url.parameter("socket", _path, None)
+    socket = url.parameter("socket", absolute, None)
     kind: Any
     if socket is not None:
         if url.host or url.scheme == "rediss":
@@ -64,7 +63,7 @@ def settings_of(url: Url) -> Settings:
         kind, address = UnixDomainSocketConnection, socket
         options["path"] = socket
     else:
-        host, port = _server(url)
+        host, port = url.server(6379, "/0")
         kind = SSLConnection if url.scheme == "rediss" else Connection
         options |= {"host": host, "port": port}
         address = f"{host}:{port}"
@@ -87,19 +86,3 @@ def place(url: Url) -> Hashable:
     settings = settings_of(url)
     address = re.sub(r"^localhost:", "127.0.0.1:", settings.address.lower())
     return NAME, address, settings.options["db"], settings.name
-
-
-def _server(url: Url) -> tuple[str, int]:
-    found = _HOST.fullmatch(url.host)
-    port = int(found["port"] or 6379) if found else 0
-    if found is None or not 0 < port < 65_536:
-        raise ConfigurationError(
-            f"the {url.scheme} URL has no server; write {url.scheme}://user:password@host:6379/0", backend=NAME
-        )
-    return found["host"].strip("[]"), port
-
-
-def _path(value: Any) -> str:
-    if not isinstance(value, str) or not value.startswith("/"):
-        raise ValueError("it must be the path of a Unix socket")
-    return value

@@ -7,28 +7,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from datastore import deadlines
 from datastore.errors import ClosedError
 from datastore.turns import Calls
 
 C = TypeVar("C")
+T = TypeVar("T")
 
 
 class Connections(ABC, Generic[C]):
     """The connections of one store. A thread has one for the time of a request; more are opened as they are needed.
 
-    A request is carried out so::
-
-        with self.under_way.begin():
-            connection = None
-            try:
-                connection = self.take()
-                ...
-            except BaseException:  # its answer would be taken for that of the next request
-                self.discard(connection)
-                raise
-        self.give_back(connection)
+    `request` makes a request over one that is kept only if the answer was read whole.
 
     Args:
         name: The adapter's name, for errors.
@@ -68,6 +61,28 @@ class Connections(ABC, Generic[C]):
         self._closed = True
         while self._idle:
             self.shut(self._idle.pop())
+
+    def request(self, carry_out: Callable[[C], T]) -> T:
+        """Return what a request brings.
+
+        Args:
+            carry_out: Makes the request over a connection. If it raises, perhaps not every answer was read.
+
+        Raises:
+            ClosedError: If the store was closed.
+            DataStoreError: If no connection can be opened, or what ``carry_out`` raises.
+        """
+        deadlines.check()
+        with self.under_way.begin():
+            connection: C | None = None
+            try:
+                connection = self.take()
+                result = carry_out(connection)
+            except BaseException:  # the answer would be taken for that of the next request
+                self.discard(connection)
+                raise
+        self.give_back(connection)
+        return result
 
     def take(self) -> C:
         """Return a connection that the server has not closed.

@@ -7,13 +7,14 @@ settles documents in doubt: it either reads them, or knows that what it does not
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from datastore import deadlines
 from datastore.adapters.knowledge import Memory
-from datastore.backend import DocumentPage
+from datastore.backend import DocumentPage, Fields, Forgotten, IdRange
 from datastore.errors import DataStoreError
 from datastore.turns import keep_newest
 
@@ -86,25 +87,71 @@ class Removals(Generic[R]):
             raise
 
 
-class PageRemover:
-    """Removes documents page by page, where one request removes those of a page and says which they were.
+class Scan(Protocol):
+    """Reads a page of documents."""
+
+    def __call__(self, range: IdRange, fields: Fields, limit: int, after: str | None, *, reverse: bool) -> DocumentPage:
+        """See `datastore.backend.Backend.scan`."""
+
+
+class RangeRemover(ABC):
+    """Removes what is in a range of ids, for a database that removes a page of documents in one request.
 
     Args:
         memory: What is known of documents.
+        scan: Returns a page of a range as `datastore.backend.Backend.scan` does.
+        page: How many documents are removed in one request.
+
+    Requests: 1 per page to find documents, unless an adapter's `expired_pages` takes others, and 1 to remove them.
     """
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, scan: Scan, page: int) -> None:
         self._memory = memory
         self._removals = Removals(Removal)
+        self._scan = scan
+        self._page = page
 
-    def remove(self, call: Hashable, pages: Iterable[Removed], remove: Callable[[Removed], Removed]) -> Removal:
-        """Remove pages of documents. One in doubt that is not found again is gone.
+    @abstractmethod
+    def remove_page(self, page: Removed, at: str, *, expired: bool) -> Removed:
+        """Remove documents, and return those that were there, with whether each was live at a time.
 
         Args:
-            call: Identifies the call, as for `Removals.carry_out`.
-            pages: What to remove.
-            remove: Removes some, and returns those that it has removed.
+            page: Which.
+            at: The time.
+            expired: Whether to leave those that are live.
         """
+
+    @abstractmethod
+    def expired_pages(self, range: IdRange, at: str) -> Iterator[Removed]:
+        """Yield the documents that have expired at a time, page by page; others among them are left."""
+
+    def clear(self, range: IdRange, at: str) -> int:
+        """See `datastore.backend.Backend.clear`."""
+        return self.remove_all("clear", range, at).live
+
+    def forget(self, range: IdRange, at: str) -> Forgotten:
+        """See `datastore.backend.Backend.forget`."""
+        removal = self.remove_all("forget", range, at)
+        return Forgotten(removal.live, removal.expired)
+
+    def purge(self, at: str, range: IdRange) -> int:
+        """See `datastore.backend.Backend.purge`."""
+        removal = self._remove(("purge", range, at), self.expired_pages(range, at), at, expired=True)
+        return removal.live + removal.expired
+
+    def remove_all(self, call: str, range: IdRange, at: str) -> Removal:
+        """Remove all documents of a range.
+
+        Args:
+            call: Tells calls about the same range apart.
+            range: The ids.
+            at: The time by which to tell whether a document is live.
+        """
+        pages = pages_of(lambda after: self._scan(range, Fields.KEY, self._page, after, reverse=False), at)
+        return self._remove((call, range, at), pages, at, expired=False)
+
+    def _remove(self, call: Hashable, pages: Iterable[Removed], at: str, *, expired: bool) -> Removal:
+        """Remove pages of documents. One in doubt that is not found again is gone."""
         with self._removals.carry_out(call) as removal:
             for page in pages:
                 deadlines.check()
@@ -113,7 +160,7 @@ class PageRemover:
                 for id in page:
                     self._memory.forget(id)
                 removal.send(page)
-                removed = remove(page)
+                removed = self.remove_page(page, at, expired=expired)
                 for id in page:
                     if id in removed:
                         removal.in_doubt[id] = removed[id]

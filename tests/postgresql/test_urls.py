@@ -27,7 +27,7 @@ from tests.servers.processes import HOST
             "postgresql://host/db?sslmode=maybe",
             "must be one of disable, allow, prefer, require, verify-ca, verify-full",
         ),
-        ("postgresql:///db?socket=run", "it must be the folder of a Unix socket"),
+        ("postgresql:///db?socket=run", "it must be an absolute path"),
         ("postgresql://host/db?socket=/run", "the URL has no host"),
     ],
 )

@@ -1,6 +1,7 @@
 """The right answer or the typed error, whatever fails: a restart, a cut connection, a replica, a full memory."""
 
 import signal
+import threading
 import time
 
 import pytest
@@ -47,6 +48,33 @@ def test_a_restart_loses_nothing_and_the_scripts_are_sent_again(own, harmed):
     assert harmed.clear() == 101
 
 
+def test_what_was_acknowledged_survives_kills_in_the_middle_and_nothing_is_done_twice():
+    server = redis.new_server(temporary_folder("redis"), "--appendfsync", "always")
+    server.start()
+    done = threading.Semaphore(0)
+
+    def count(agent):
+        for _ in range(200):
+            agent.increment("n")
+            done.release()
+
+    try:
+        with datastore.connect(f"redis://{HOST}:{server.port}", retry_seconds=60) as store:
+            agent = store.agent("u", "a")
+            worker = threading.Thread(target=count, args=(agent,))
+            worker.start()
+            for _ in range(3):
+                for _ in range(40):
+                    assert done.acquire(timeout=60)
+                server._process.send_signal(signal.SIGKILL)
+                server.stop()
+                server.start()
+            worker.join()
+            assert agent.get("n") == 200
+    finally:
+        server.stop()
+
+
 def test_a_connection_that_the_server_has_closed_is_replaced_before_it_is_used(own, harmed):
     harmed.set("k", 1)
     for _ in range(3):
@@ -88,6 +116,37 @@ def test_a_full_memory_refuses_writes_at_once_and_nothing_is_lost(own, harmed):
     assert harmed.list_keys() == ["k"]
     redis.command(own.port, "CONFIG", "SET", "maxmemory", "0")
     assert harmed.increment("k") == 2
+
+
+def test_too_few_replicas_refuse_a_new_user_for_now(own):
+    """Redis 6 refuses plain commands, with which users are listed; Redis 7 refuses what scripts write, too."""
+    with datastore.connect(f"redis://{HOST}:{own.port}", retry_seconds=0, tracking="off") as store:
+        redis.command(own.port, "CONFIG", "SET", "min-replicas-to-write", "1")
+        with pytest.raises(BackendUnavailableError, match="too few replicas follow it"):
+            store.agent("u", "a").set("k", 1)
+        redis.command(own.port, "CONFIG", "SET", "min-replicas-to-write", "0")
+        store.agent("u", "a").set("k", 1)
+        assert list(store.users()) == ["u"]
+
+
+def test_a_disk_that_takes_no_snapshot_refuses_writes():
+    folder = temporary_folder("redis")
+    server = redis.new_server(folder, "--appendonly", "no", "--save", "3600", "1", "--dbfilename", "taken")
+    server.start()
+    try:
+        with datastore.connect(f"redis://{HOST}:{server.port}", tracking="off") as store:
+            agent = store.agent("u", "a")
+            agent.set("k", 1)
+            (folder / "taken").mkdir()  # where the snapshot belongs
+            redis.command(server.port, "BGSAVE")
+            while b"rdb_last_bgsave_status:err" not in redis.command(server.port, "INFO", "persistence"):
+                pass
+            for call in (lambda: agent.set("k", 2), lambda: agent.set("new", 1), agent.clear):
+                with pytest.raises(BackendUnusableError, match="cannot save to its disk"):
+                    call()
+            assert agent.get_all() == {"k": 1}
+    finally:
+        server.stop()
 
 
 def test_a_user_is_forgotten_though_the_memory_is_full(own):

@@ -21,7 +21,7 @@ from tests.servers.processes import temporary_folder
         ("redis://host/agents/0", "the name of a store, or both"),
         ("redis://host?pool=0", "'pool' of the redis URL: it must be a whole number of at least 1"),
         ("redis://host?time=1", "no parameter 'time' .did you mean 'timeout'"),
-        ("redis:///0?socket=redis.sock", "it must be the path of a Unix socket"),
+        ("redis:///0?socket=redis.sock", "it must be an absolute path"),
         ("redis://host?socket=/redis.sock", "the URL has no host"),
         ("rediss:///0?socket=/redis.sock", "and no TLS"),
         ("redis://host?isolation=database", "no parameter 'isolation'"),
