@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple, Self, cast
 
 from datastore.backend import Document
-from datastore.documents import damaged
+from datastore.documents import MANY, damaged
 from datastore.ids import decode_key, decode_keys, encode_name
 from datastore.times import parse_time, parse_times
 
@@ -170,17 +170,15 @@ def entries_backward(documents: Sequence[Document], prefix: str) -> list[Entry] 
     ids, created, _, _, values, metadata, agents, *_ = zip(*documents, strict=True)
     if any(metadata):
         return None
-    start = len(prefix)
     try:
-        keys = decode_keys([id[start:] for id in ids])
-        times = parse_times(set(created))
+        keys = decode_keys(ids, len(prefix))
+        times = {text: parse_time(text) for text in created} if len(ids) < MANY else parse_times(set(created))
     except (ValueError, TypeError):  # the closer look finds out which of them
         return None
-    beginning, digits = keys[0][:-_DIGITS], [key[-_DIGITS:] for key in keys]
-    together = "".join(digits)
-    if not (beginning.endswith(":") and together.isdecimal() and together.isascii()):
+    beginning, digits = keys[0][:-_DIGITS], keys[0][-_DIGITS:]
+    if not (beginning.endswith(":") and digits.isdecimal() and digits.isascii()):
         return None
-    newest = int(digits[0])
+    newest = int(digits)
     numbers = range(newest, newest - len(keys), -1)
     if keys != [key_at(beginning, number) for number in numbers]:
         return None
