@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple, Self, cast
 
 from datastore.backend import Document
-from datastore.documents import MANY, damaged
+from datastore.documents import damaged
 from datastore.ids import decode_key, decode_keys, encode_name
 from datastore.times import parse_time, parse_times
 
@@ -172,7 +172,7 @@ def entries_backward(documents: Sequence[Document], prefix: str) -> list[Entry] 
         return None
     try:
         keys = decode_keys(ids, len(prefix))
-        times = {text: parse_time(text) for text in created} if len(ids) < MANY else parse_times(set(created))
+        times = parse_times(set(created))
     except (ValueError, TypeError):  # the closer look finds out which of them
         return None
     beginning, digits = keys[0][:-_DIGITS], keys[0][-_DIGITS:]
