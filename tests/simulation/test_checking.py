@@ -5,7 +5,12 @@ from math import inf
 import pytest
 
 from datastore.conformance.simulation.checking import unexplained
-from datastore.conformance.simulation.history import ASKS_BEFORE_IT_COUNTS, COUNTS_WHAT_IT_LISTED, Call
+from datastore.conformance.simulation.history import (
+    ASKS_BEFORE_IT_COUNTS,
+    COUNTS_WHAT_IT_LISTED,
+    REMEMBERS_EIGHT_WRITES,
+    Call,
+)
 from datastore.conformance.simulation.names import MISSING
 from datastore.conformance.simulation.workload import KINDS
 from datastore.errors import BackendUnavailableError, ConflictError, KeyExistsError, OutcomeUnknownError
@@ -244,3 +249,22 @@ def test_clear_removes_what_was_written_over_an_expired_record_that_it_listed_wi
     assert is_explained(there, clear, again, gone) is bool(limits)
     assert not is_explained(there, clear, call("set", ("a", "y", None), 6.5, 7, "r2", clock=later), gone)
     assert not is_explained(call("set", ("a", "x", None), 1, 2, "r1"), clear, gone)
+    # What was not there when it listed is not removed, and what was removed by others before it listed is not either.
+    assert not is_explained(clear, again, gone)
+    removed = call("delete", ("a",), 2.2, 2.4, True)
+    assert not is_explained(there, removed, clear, again, gone)
+    meanwhile = call("purge_expired", (), 3.5, 3.7, 1, clock=later)
+    assert is_explained(there, clear, meanwhile, again, gone) is bool(limits)
+
+
+@pytest.mark.parametrize("limits", [(), (REMEMBERS_EIGHT_WRITES,)], ids=["", "remembers eight writes"])
+@pytest.mark.parametrize(("others", "forgotten"), [(7, False), (8, True)])
+def test_a_write_is_done_again_only_after_so_many_others_as_the_record_remembers(limits, others, forgotten):
+    def history(*between):
+        late = limited(call("set_many", (("n", 100),), 1, 90, 1, faults=["answer late"]), *limits)
+        more = [call("increment", ("n", 1), 10 * one, 10 * one + 5, 100 + one) for one in range(1, others + 1)]
+        return late, *more, *between, call("get", ("n",), 95, 96, 100)
+
+    assert is_explained(*history()) is (forgotten and bool(limits))
+    touched = call("touch", ("n", 9), 86, 88, True)  # leaves no mark
+    assert is_explained(*history(touched)) is (forgotten and bool(limits))

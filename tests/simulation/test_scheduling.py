@@ -1,9 +1,14 @@
 """Tasks run one at a time, in the order of the simulated time."""
 
+import itertools
 import sys
+import threading
 from random import Random
 from types import SimpleNamespace
 
+import pytest
+
+from datastore.conformance.simulation import scheduling
 from datastore.conformance.simulation.scheduling import Event, Killed, Lock, Scheduler, Task
 
 
@@ -150,3 +155,30 @@ def test_no_interrupt_arrives_in_a_task_that_is_killed():
     scheduler.later(2, lambda: scheduler.kill(task))
     scheduler.run()
     assert said == [None]
+
+
+@pytest.mark.parametrize(("used", "is_held_up"), [(0.01, True), (0.0, False), (1.0, False)])
+def test_who_is_only_held_up_by_others_does_not_wait_for_something_outside(monkeypatch, used, is_held_up):
+    """A busy machine leaves a run little processor time; who waits outside uses none, and who never ends uses all."""
+    outside, looks = threading.Event(), itertools.count()
+    monkeypatch.setattr(scheduling, "_PATIENCE", 0.1)
+
+    def process_time():
+        look = next(looks)
+        if look == 3:
+            outside.set()
+        return look * used
+
+    monkeypatch.setattr(scheduling, "time", SimpleNamespace(process_time=process_time))
+
+    scheduler = Scheduler()
+    scheduler.spawn(Task("t0", None, Random(0)), outside.wait)
+    try:
+        if is_held_up:
+            scheduler.run()
+            assert outside.is_set()
+        else:
+            with pytest.raises(RuntimeError, match="t0 waits for something that is not simulated"):
+                scheduler.run()
+    finally:
+        outside.set()

@@ -42,9 +42,12 @@ class State(NamedTuple):
     """``None`` for never."""
     held: Span | None = None
     """Until when the job is held; ``None`` if it never was."""
-    doomed: tuple[float, ...] = ()
+    doomed: tuple[tuple[float, float], ...] = ()
     """Which calls have written it without knowing (`Call.invoked`), and go on as if they had not. That is right only if
-    the record is deleted before, and what it knows of its last writes with it."""
+    the record is deleted before, and what it knows of its last writes with it; or if it was written by others so often
+    meanwhile as the second number says, and knows no more of that one. Infinity where that is not played."""
+    listed: float = -inf
+    """Which call has just listed it as expired (`Call.invoked`), and does what follows from that next."""
     marked: tuple[float, ...] = ()
     """Which calls of those that have a request that is late have written it (`Call.invoked`)."""
     created: tuple[float, float] = (0.0, 0.0)
@@ -97,6 +100,14 @@ def views(state: Stored, call: Call) -> tuple[Stored, ...]:
     if state.expires[1] <= call.low:
         return (None,)
     return (state, None)
+
+
+def _after_another_write(after: State, before: State) -> State:
+    """Return a state that knows less of those before its last write. A touch, and a look, write no value."""
+    if after.value == before.value:
+        return after
+    doomed = ((call, left - ((call, left) in before.doomed)) for call, left in after.doomed)
+    return after._replace(doomed=tuple((call, left) for call, left in doomed if left))
 
 
 def parts(value: Any) -> tuple[str, Span | None]:
@@ -167,9 +178,13 @@ class Orders:
         numbers, states = self._numbers, self._states
         made: list[int] = []
         effect, state = self.effects[index], states[before]
-        if state is not None and any(self._returned[one] < effect.call.invoked for one in state.doomed):
+        if state is not None and any(self._returned[one] < effect.call.invoked for one, _ in state.doomed):
+            return ()
+        if state is not None and state.listed not in (-inf, effect.call.invoked):
             return ()
         for after in effect.step(state, chosen):
+            if state is not None and after is not None and state.doomed:
+                after = _after_another_write(after, state)
             number = numbers.get(after)
             if number is None:
                 number = numbers[after] = len(states)
@@ -201,7 +216,7 @@ class Orders:
             done, number = open.pop()
             if done & needed == needed:
                 state = states[number]
-                if state is None or not state.doomed:
+                if state is None or not (state.doomed or state.listed > -inf):
                     return True
             limit = inf
             for end, bit in ends:

@@ -24,6 +24,7 @@ from datastore.conformance.simulation.checking import (
 from datastore.conformance.simulation.history import (
     ASKS_BEFORE_IT_COUNTS,
     BEGAN,
+    REMEMBERS_EIGHT_WRITES,
     TELLS_WHEN_CREATED,
     Call,
 )
@@ -36,6 +37,7 @@ CLEARS = frozenset({"clear", "clear-prefix"})
 """The calls that remove a range."""
 _COUNTS = CLEARS | {"count", "namespace_stats"}
 """The calls that count what a range holds, and may ask for what has expired before."""
+_LAST_WRITES = 8  # `REMEMBERS_EIGHT_WRITES`
 MOST_REPEATED = 3
 """So often a write may be done again without having been recognised, or a `clear` without a version."""
 
@@ -135,7 +137,7 @@ def applied(call: Call, key: str, step: Step, unknown: bool, *, counted: bool = 
     """Return the effect of a write. It does not find what it has itself written before: that, it would recognise."""
 
     def once(state: Stored, chosen: int | None) -> Iterable[Stored]:
-        if state is None or call.invoked not in state.doomed:
+        if state is None or not is_doomed_by(call, state):
             return step(state, chosen)
         return step(None, chosen) if None in views(state, call) else ()  # it is another record if that has expired
 
@@ -146,18 +148,25 @@ def done_again(call: Call, key: str, step: Step) -> Effects:
     """A write whose answer was lost was done, and the record deleted before the write was sent again.
 
     What the record knew of its last writes has gone with it, so the write is done again, or refused. That is a limit of
-    the contract (`Put`): a database that remembers nothing of deleted records cannot do better.
+    the contract (`Put`): a database that remembers nothing of deleted records cannot do better. Nor does a record
+    remember more than so many of its last writes.
     """
+    remembered = _LAST_WRITES if REMEMBERS_EIGHT_WRITES in call.limits else inf
 
     def fleeting(state: Stored, _: int | None) -> Iterator[Stored]:
-        before = () if state is None else state.doomed
-        if call.invoked not in before:
+        if state is None or not is_doomed_by(call, state):
+            before = () if state is None else state.doomed
             for after in step(state, None):
                 if after is not None and after != state:
-                    yield after._replace(doomed=(*before, call.invoked))
+                    yield after._replace(doomed=(*before, (call.invoked, remembered)))
 
     for _ in call.blurs[:MOST_REPEATED]:
         yield Effect(at(call, key), call, fleeting, optional=True, until=call.returned, excuse=True)
+
+
+def is_doomed_by(call: Call, state: State) -> bool:
+    """Return whether a call is one of those that have written a state without knowing."""
+    return any(one == call.invoked for one, _ in state.doomed)
 
 
 def marked(state: State, call: Call) -> State:

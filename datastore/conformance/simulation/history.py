@@ -18,6 +18,8 @@ COUNTS_WHAT_IT_LISTED = "counts what it listed"
 ASKS_BEFORE_IT_COUNTS = "asks before it counts"
 """What has expired is asked for once, before all others are counted. What is written in between counts, although it has
 expired by the clock of the call, if the clock of its process is behind."""
+REMEMBERS_EIGHT_WRITES = "remembers eight writes"
+"""A record has marks of its last eight writes: one that is sent again after eight others is done again."""
 DELETES_BLINDLY = "deletes blindly"
 """`delete` of a record of which nothing is remembered has no condition at all."""
 TELLS_WHEN_CREATED = "tells when created"

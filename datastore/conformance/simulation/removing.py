@@ -19,6 +19,7 @@ from datastore.conformance.simulation.effects import (
     Effects,
     at,
     bound,
+    is_doomed_by,
     may_arrive,
     overlooks,
     refused,
@@ -80,6 +81,10 @@ def removed(
 
     def step(state: Stored, chosen: int | None) -> Iterator[Stored]:
         there = was_there if chosen is None else bool(chosen)
+        if state is not None and state.listed == call.invoked:
+            if there is not True:
+                yield state._replace(listed=-inf)
+            return
         for view in views(state, call):
             if view is not None and there is not False:
                 is_later = guessed and view.created[1] >= call.low
@@ -89,8 +94,8 @@ def removed(
                     continue
                 if bound(view, value) is not None:
                     yield None
-                if listed and call.invoked not in view.doomed:
-                    yield view._replace(doomed=(*view.doomed, call.invoked))
+                if listed and not is_doomed_by(call, view):
+                    yield view._replace(doomed=(*view.doomed, (call.invoked, inf)))
             if view is None and (
                 there is not True or (value is ANY and (call.is_unanswered or (counted and overlooks(call, state))))
             ):
@@ -100,9 +105,17 @@ def removed(
 
     once = Effect(at(call, key), call, step, optional=error is not None, counted=counted)
     yield once
-    if listed:  # what had expired when it was listed does not count, and may be another record when it is removed
+    if listed:
+
+        def as_expired(state: Stored, _: int | None) -> Iterator[Stored]:
+            if state is not None and state.listed == -inf and None in views(state, call):
+                yield state._replace(listed=call.invoked)
+
+        # What had expired when it was listed does not count, and may be another record when it is removed.
+        lists = Effect(at(call, key), call, as_expired, optional=True, until=call.returned, excuse=True)
+        yield lists
         yield Effect(
-            at(call, key), call, lambda *_: (None,), optional=True, until=call.returned, excuse=True, follows=once
+            at(call, key), call, lambda *_: (None,), optional=True, until=call.returned, excuse=True, follows=lists
         )
     if call.name in CLEARS and CLEARS_UNTIL_EMPTY in call.limits:
         for _ in range(_MOST_REMOVED):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable
 from heapq import heappop, heappush
 from random import Random
@@ -17,7 +18,10 @@ from typing import Any, ClassVar
 LOOK = 20e-6
 """The longest time that a look at a clock takes, in seconds."""
 _MOST_STEPS = 50_000
-_PATIENCE = 120.0  # real seconds without an end: something waits outside the simulation
+_PATIENCE = 120.0
+"""Seconds by the clock without an end, in which almost no processor time was used: something waits outside the
+simulation. Or so many seconds of processor time."""
+_ALMOST_NONE = 0.001  # seconds of processor time; a process that others leave no processor gets more in that time
 
 
 class Killed(BaseException):
@@ -143,9 +147,13 @@ class Scheduler:
     def run(self) -> None:
         """Let the tasks run until all of them have ended and nothing is left to happen."""
         me = threading.get_ident()
+        began = before = time.process_time()
         self._hand_on()
-        if not self._ended.acquire(timeout=_PATIENCE):
-            raise RuntimeError(f"{self.current and self.current.name} waits for something that is not simulated")
+        while not self._ended.acquire(timeout=_PATIENCE):
+            now = time.process_time()
+            if now - before < _ALMOST_NONE or now - began > _PATIENCE:
+                raise RuntimeError(f"{self.current and self.current.name} waits for something that is not simulated")
+            before = now
         self.holder = me
 
     def later(self, seconds: float, action: Callable[[], object]) -> None:
