@@ -10,12 +10,16 @@ from datastore.arguments import as_bool, as_text, check_name, check_text
 from datastore.backend import Delete, Document, Fields, Touch
 from datastore.errors import ConflictError, conflict, exists
 from datastore.ids import encode_key, new_key
+from datastore.late import Late
 from datastore.retry import Backoff
 from datastore.scope import Bound, Moment, Scope, bounded, scope_of
 from datastore.values import check_metadata
 
 if TYPE_CHECKING:
+    from datastore import record
     from datastore.record import Record
+else:
+    record = Late("datastore.record")  # importing Pydantic takes long
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -97,8 +101,6 @@ class RecordCalls(Bound):
 
         Requests: 1.
         """
-        from datastore.record import to_record  # imported here, because importing Pydantic takes long
-
         scope = scope_of(self)
         counted = as_bool(count, "count")
         document = scope.core.read_whole(scope.prefix + encode_key(key))
@@ -106,7 +108,7 @@ class RecordCalls(Bound):
             return None
         if counted:
             scope.tracker.note(document, scope.agent)
-        return to_record(document)
+        return record.to_record(document)
 
     def set(
         self,
