@@ -5,6 +5,7 @@ from __future__ import annotations
 from copy import copy
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import boto3
 from botocore import exceptions as boto
@@ -78,6 +79,8 @@ class Connection:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.origin = uuid4().hex
+        """Tells what is sent over this from what others send."""
         self._answers = Answers()
         self.after_fork()
         self._closed = False

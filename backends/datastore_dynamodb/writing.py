@@ -299,10 +299,8 @@ class Items(Primitives):
         if len(changes) < 2:
             return {}  # a transaction of one change costs twice as much as the change alone
         parameters: dict[str, Any] = {"TransactItems": [self._item(change) for change in changes]}
-        if isinstance(changes[0].write, Access):
-            # The token lets DynamoDB recognise a repetition. Otherwise the marks of what was counted would cancel it.
-            token = blake2b(identity_of(changes).encode(), digest_size=16)
-            parameters["ClientRequestToken"] = token.hexdigest()
+        if (token := self._token(changes, parameters["TransactItems"])) is not None:
+            parameters["ClientRequestToken"] = token
         try:
             self._connection.call("transact_write_items", **parameters)
         except CanceledError as canceled:
@@ -315,6 +313,21 @@ class Items(Primitives):
         except DataStoreError as error:
             return {change.id: error for change in changes}
         return {change.id: self._applied(change) for change in changes}
+
+    def _token(self, changes: Sequence[Change], items: Sequence[dict[str, Any]]) -> str | None:
+        """Return by what DynamoDB recognises a transaction that is sent again, for ten minutes (API reference).
+
+        Then it is done once, whatever others have written, or deleted, in between; and the marks of accesses that it
+        has counted do not cancel it. Only what is like no other has a token: a `Put` has a revision of its own, and
+        counts have marks. A record that is restored twice, or deleted twice, must not count as done the second time.
+        """
+        if isinstance(changes[0].write, Access):
+            said = identity_of(changes)
+        elif all(isinstance(change.write, Put) for change in changes):
+            said = f"{self._connection.origin}{items!r}"
+        else:
+            return None
+        return blake2b(said.encode(), digest_size=16).hexdigest()
 
     def _item(self, change: Change) -> dict[str, Any]:
         step: Request = request_of(change, self._value_of(change))

@@ -1,6 +1,7 @@
 """With every third answer lost, whichever it is, everything is done once: writes, deletes, counts and clearing."""
 
 import contextlib
+import io
 import os
 import threading
 
@@ -13,6 +14,7 @@ from datastore.backend import Delete, Outcome, Touch
 from datastore.conformance.documents import at, id_of, is_stored, put, stored
 from datastore.errors import OutcomeUnknownError
 from datastore.ids import encode_key
+from datastore.moving import export_records, import_records
 from tests.dynamodb.answers import answer, refusal
 from tests.dynamodb.wire import Wire, after_each_answer, every_third_answer_lost, operation_of
 from tests.servers import dynamodb
@@ -140,6 +142,28 @@ def test_a_batch_is_not_brought_back_over_later_writes(agent, stranger, between)
     with between("TransactWriteItems", lambda: stranger.set_many({"a": "theirs", "c": 3})):
         assert agent.set_many({"a": "mine", "b": "mine"}) == 2
     assert agent.get_all() == {"a": "theirs", "b": "mine", "c": 3}
+
+
+def test_a_batch_is_done_once_though_its_records_no_longer_know_of_it(agent, stranger, between):
+    def others():
+        for number in range(9):  # a record remembers eight writes
+            stranger.set("a", number)
+        stranger.delete("b")
+
+    with between("TransactWriteItems", others):
+        assert agent.set_many({"a": "mine", "b": "mine"}) == 2
+    assert agent.get_all() == {"a": 8}
+
+
+def test_what_is_restored_twice_or_deleted_twice_is_so_both_times(store, agent):
+    agent.set_many({"a": 1, "b": 2})
+    file = io.BytesIO()
+    export_records(store, file)
+    for _ in range(2):
+        assert agent.delete_many(["a", "b"]) == 2
+        file.seek(0)
+        assert import_records(file, store).complete
+        assert agent.get_all() == {"a": 1, "b": 2}
 
 
 def test_a_set_of_a_large_value_is_not_brought_back_over_a_later_one(agent, stranger, between, items):

@@ -17,6 +17,7 @@ Attribute: TypeAlias = dict[str, Any]
 Item: TypeAlias = dict[str, Attribute]
 
 _TOKEN = re.compile(r"\s*(?:(<=|>=|<>|[=<>(),.])|([#:]?[A-Za-z_][A-Za-z0-9_]*))")
+_OF_PARTITION = re.compile(r"pk = (:\w+)(?: AND sk (?:BETWEEN (:\w+) AND (:\w+)|(<=|>=|<|>) (:\w+)))?")
 _COMPARED: dict[str, Callable[[Any, Any], bool]] = {
     "<": lambda one, other: one < other,
     "<=": lambda one, other: one <= other,
@@ -46,6 +47,23 @@ def holds(text: str, scope: Scope) -> bool:
     """Return whether a condition holds."""
     found: bool = _parsed(text, "condition")(scope)
     return found
+
+
+def in_partition(text: str, values: Mapping[str, Attribute]) -> tuple[str, Callable[[str], bool]]:
+    """Return the partition that a key condition names, and which of its sort keys are meant.
+
+    Such a condition is no other one: it may compare the sort key once, and nothing else (Query in the API reference).
+    """
+    found = _OF_PARTITION.fullmatch(text)
+    if found is None:
+        raise ExpressionError(f"{text!r} is no key condition")
+    partition, low, high, operator, bound = (values[name]["S"] if name in values else name for name in found.groups())
+    if low is not None:
+        return partition, lambda sort: low <= sort <= high
+    if operator is None:
+        return partition, lambda sort: True
+    compare = _COMPARED[operator]
+    return partition, lambda sort: compare(sort, bound)
 
 
 def updated(text: str, scope: Scope) -> Item:
@@ -97,7 +115,7 @@ def order_of(attribute: Attribute) -> Any:
     if kind == "N":
         return Decimal(value)
     if kind == "S":
-        return value.encode()
+        return value  # the order of UTF-8 is that of code points
     if kind == "B":
         return base64.b64decode(value)
     return None
@@ -138,6 +156,8 @@ def _contains(whole: Attribute | None, part: Attribute | None) -> bool:
 def _size(attribute: Attribute | None) -> Attribute | None:
     if attribute is None or not attribute.keys() & {"S", "B", "L", "M"}:
         return None
+    if "S" in attribute:
+        return {"N": str(len(attribute["S"].encode()))}
     whole = attribute.get("L", attribute.get("M"))
     return {"N": str(len(order_of(attribute) if whole is None else whole))}
 

@@ -20,6 +20,7 @@ from tests.simulation.dynamodb_expressions import (
     Scope,
     check_aliases,
     holds,
+    in_partition,
     projected,
     updated,
 )
@@ -169,24 +170,15 @@ class Table:
     def _Query(self, request: Mapping[str, Any], moment: Moment) -> dict[str, Any]:  # noqa: N802 - its name
         self._check_table(request)
         _check(request)
-        scope = _scope({}, request)
-        user = scope.values[":user"]["S"]
-        if not request["KeyConditionExpression"].startswith("pk = :user"):
-            raise RefusalError("ValidationException", "Query condition missed key schema element: pk")
+        partition, is_meant = in_partition(request["KeyConditionExpression"], request["ExpressionAttributeValues"])
         lag = self._lag(request, moment)
-        keys = {key for key in (*self._items, *self._before) if key[0] == user}
-        in_range = [
-            key
-            for key in sorted(keys, key=_in_partition, reverse=not request.get("ScanIndexForward", True))
-            if holds(request["KeyConditionExpression"], scope._replace(item=_as_item(key)))
-        ]
+        keys = {key for key in (*self._items, *self._before) if key[0] == partition and is_meant(key[1])}
+        backward = not request.get("ScanIndexForward", True)
+        in_range = sorted(keys, reverse=backward)
         start = request.get("ExclusiveStartKey")
         if start is not None:
-            first = _in_partition(_exact_key(start))
-            backward = not request.get("ScanIndexForward", True)
-            in_range = [
-                key for key in in_range if (_in_partition(key) < first if backward else _in_partition(key) > first)
-            ]
+            _, first = _exact_key(start)
+            in_range = [key for key in in_range if (key[1] < first if backward else key[1] > first)]
         return self._page(in_range, request, moment, lag)
 
     def _Scan(self, request: Mapping[str, Any], moment: Moment) -> dict[str, Any]:  # noqa: N802 - its name
@@ -357,10 +349,6 @@ def _exact_key(item: Item) -> Key:
 
 def _as_item(key: Key) -> Item:
     return {"pk": {"S": key[0]}, "sk": {"S": key[1]}}
-
-
-def _in_partition(key: Key) -> bytes:
-    return key[1].encode()
 
 
 def _in_table(key: Key) -> tuple[bytes, str, bytes]:
