@@ -34,6 +34,7 @@ from typing import Any, NamedTuple
 import measuring
 
 import datastore
+from datastore.late import Late
 
 RECORDS = 2_000
 STEP = 100  # from one record that is read, written or found to the next
@@ -97,15 +98,18 @@ SET = _parts(f"""
 """)
 FIND = _parts(f"""
     datastore.calls.planning:parse_query | datastore.queries.language:parse_query
+    datastore_sqlite.backend:SqliteBackend.find_few
+      datastore_sqlite.planning:known_plan
+      datastore_sqlite.finding:read_few
+        {STATEMENTS}
+        datastore_sqlite.finding:_sure_documents | datastore_sqlite.damage:documents_of
+          datastore.values:decode
     datastore_sqlite.backend:SqliteBackend.plan
       datastore_sqlite.planning:make_plan | datastore_sqlite.finding:make_plan
     datastore.calls.planning:PlannedQuery.choose_with_keys | datastore.finding:Search.choose
       datastore.core:Core.page | datastore.core:Core._page
         datastore_sqlite.backend:SqliteBackend.find
           datastore_sqlite.finding:read_page
-            {STATEMENTS}
-            datastore_sqlite.finding:_sure_documents | datastore_sqlite.damage:documents_of
-              datastore.values:decode
     datastore.access:AccessTracker.note_all
 """)
 ITERATE = _parts(f"""
@@ -201,7 +205,10 @@ def watched(names: str) -> Iterator[tuple[Given, Callable[..., Any]] | None]:
 
     holders = [holder]
     if not isinstance(holder, type):  # modules that have imported it by its name
-        holders = [module for module in list(sys.modules.values()) if getattr(module, last, None) is function]
+        modules = list(sys.modules.values())
+        holders = [module for module in modules if getattr(module, last, None) is function]
+        lates = {id(late): late for module in modules for late in vars(module).values() if type(late) is Late}
+        holders += [late for late in lates.values() if vars(late).get(last) is function]
     inherited = isinstance(holder, type) and last not in vars(holder)
     for one in holders:
         setattr(one, last, watch)

@@ -69,6 +69,9 @@ def blocks_of(store: Any) -> dict[str, Block]:
         store.ensure_index([field])
     small = store.agent("user", "agent", namespace="small")
     small.set_many({f"k{place:05}": {"n": place, "text": "x" * 60} for place in range(200)})
+    nothing, log = store.agent("user", "agent", namespace="nothing"), small.log("talk")
+    for place in range(100):
+        log.append({"role": "user", "content": f"message {place} " + "word " * 50})
     few, value = range(0, 800, 100), sample_value(1)
     hundred = list(values)[:100]
     some = {key: values[key] for key in hundred}
@@ -88,6 +91,19 @@ def blocks_of(store: Any) -> dict[str, Block]:
         "scan": (200, lambda: deque(small.scan(), 0)),
         "get_all": (200, small.get_all),
         "list_keys": (200, small.list_keys),
+        "short: get_record": (1, lambda: agent.get_record("result-00100")),
+        "short: get_records of 1": (1, lambda: agent.get_records(["result-00100"])),
+        "short: last": (1, agent.last),
+        "short: scan of nothing": (1, nothing.scan),
+        "short: scan of 1": (1, lambda: agent.scan(limit=1)),
+        "short: scan of 10": (1, lambda: agent.scan(limit=10)),
+        "short: iter_records of 10": (1, lambda: deque(agent.iter_records(limit=10), 0)),
+        "short: get_all of 10": (1, lambda: agent.get_all(limit=10)),
+        "short: list_keys of 10": (1, lambda: agent.list_keys(limit=10)),
+        "short: last entry of a log": (1, log.last),
+        "short: last 20 entries": (1, lambda: log.read(limit=20, reverse=True)),
+        "short: first 20 entries": (1, lambda: log.read(limit=20)),
+        "short: no entry that is new": (1, lambda: log.read(after=100)),
     }
 
 

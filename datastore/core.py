@@ -248,8 +248,19 @@ class Core:
 
     def read_whole(self, id: str) -> Document | None:
         """Return the whole live document under an id, including accesses that are noted here and not yet written."""
-        documents = self.tracker.with_pending(lambda: list(self.read((id,), Fields.ALL).values()))
-        return documents[0] if documents else None
+        tracker = self.tracker
+        for is_last in LOOKS:
+            changes = tracker.changes
+            document = self.read_one(id, _ALL)
+            if document is None:
+                return None
+            try:
+                found = tracker.add_pending((check(document),), changes, is_last=is_last)
+            except DamagedRecordError as error:
+                raise error.during(str(_Reading((id,))), self.backend.name) from None
+            if found is not None:
+                return found[0]
+        raise AssertionError("the last look returns")
 
     def read(self, ids: Sequence[str], fields: Fields, *, expired: bool = False) -> dict[str, Document]:
         """Return the live documents under distinct ids, in the order of the ids; with ``expired`` the others, too.

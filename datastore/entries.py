@@ -186,17 +186,15 @@ def entries_backward(documents: Sequence[Document], prefix: str) -> list[Entry] 
     ids, created, _, _, values, metadata, agents, *_ = zip(*documents, strict=True)
     if any(metadata):
         return None
-    start = len(prefix)
     try:
-        keys = decode_keys([id[start:] for id in ids])
+        keys = decode_keys(ids, len(prefix))
         times = parse_times(set(created))
     except (ValueError, TypeError):  # the closer look finds out which of them
         return None
-    beginning, digits = keys[0][:-_DIGITS], [key[-_DIGITS:] for key in keys]
-    together = "".join(digits)
-    if not (beginning.endswith(":") and together.isdecimal() and together.isascii()):
+    beginning, digits = keys[0][:-_DIGITS], keys[0][-_DIGITS:]
+    if not (beginning.endswith(":") and digits.isdecimal() and digits.isascii()):
         return None
-    newest = int(digits[0])
+    newest = int(digits)
     numbers = range(newest, newest - len(keys), -1)
     if keys != [key_at(beginning, number) for number in numbers]:
         return None

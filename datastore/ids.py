@@ -455,6 +455,7 @@ def system_range(encoded_user: str) -> IdRange:
     return beginning_with(user_prefix(encoded_user + SYSTEM))
 
 
+@lru_cache(1_024)
 def area_prefix(namespace: str, area: str) -> str:
     """Return the beginning of the ids in one of the `AREAS` of a namespace.
 

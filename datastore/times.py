@@ -16,6 +16,7 @@ from datastore.arguments import as_number, as_seconds, is_a, shown
 from datastore.errors import InvalidValueError, kind_of
 
 _TIME = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z")
+_FEW = 64
 _SHAPE = b"0000-00-00T00:00:00.000000Z"
 _DIGITS_AS_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 _LATEST = datetime.max.replace(tzinfo=UTC)
@@ -69,12 +70,16 @@ def parse_time(text: str) -> datetime:
 
 
 def parse_times(texts: Collection[str]) -> dict[str, datetime]:
-    """Return the times of several texts, by text, in a third of the time that `parse_time` takes.
+    """Return the times of several texts, by text; of many in a third of the time that `parse_time` takes for new ones.
+
+    A few are often the ones that were there a moment ago: then `parse_time` knows them, which takes less time still.
 
     Raises:
         ValueError: If one of them has another form, or no such day exists.
         TypeError: If one of them is not text.
     """
+    if len(texts) <= _FEW:
+        return {text: parse_time(text) for text in texts}
     together = "".join(texts).encode("ascii", "replace").translate(_DIGITS_AS_ZEROS)
     if together != _SHAPE * len(texts) or {*map(len, texts)} - {len(_SHAPE)}:
         raise ValueError("not all are times")

@@ -26,7 +26,7 @@ AT_FIRST = 8
 
 def are_all(rows: list[Row], cursor: sqlite3.Cursor, limit: int) -> bool:
     """Add the rows that are left to those `AT_FIRST`, up to the size of a page; return whether there are no more."""
-    room = PAGE_BYTES - sum([size_of(row[VALUE]) for row in rows])
+    room = PAGE_BYTES - sum(map(size_of, [row[VALUE] for row in rows]))
     if room < 0 or len(rows) == limit:
         return False
     for row in cursor:
@@ -40,7 +40,7 @@ def are_all(rows: list[Row], cursor: sqlite3.Cursor, limit: int) -> bool:
 
 def size_of(stored: object) -> int:
     """Return about how many bytes of memory a column takes."""
-    return len(stored) if isinstance(stored, str | bytes) else 0
+    return len(stored) if isinstance(stored, (str, bytes)) else 0
 
 
 def _bare(row: Row) -> Document:

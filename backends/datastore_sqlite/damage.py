@@ -42,12 +42,13 @@ def reading(connection: sqlite3.Connection, read: Callable[[], T], closely: Call
         if not is_damage(error):
             raise
     # Not inside `except`: the error quotes stored text, and would be chained to the next error.
-    with _any_text(connection):
+    with any_text(connection):
         return (closely or read)()
 
 
 @contextmanager
-def _any_text(connection: sqlite3.Connection) -> Iterator[None]:
+def any_text(connection: sqlite3.Connection) -> Iterator[None]:
+    """Let statements return text that is not UTF-8 as bytes."""
     connection.text_factory = _text
     try:
         yield

@@ -117,8 +117,11 @@ def _first_page(
         documents = None if rows is None else _sure_documents(rows, fields)
         if documents is not None:
             known.short.finds_few = after is None and len(documents) <= _FEW
+            known.short.note(sufficed=True)
             return DocumentPage(documents, after)
-        known.short.suffices = False
+        known.short.note(sufficed=False)
+    elif known.short is not None and not reverse:
+        known.short.rest()
     keys = known.keys(bound.constants)
     if keys is None:
         return None

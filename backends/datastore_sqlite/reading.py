@@ -16,7 +16,7 @@ from datastore.values import decode
 from datastore_sqlite import statements as sql
 from datastore_sqlite.client import Connection
 from datastore_sqlite.codec import AT_FIRST, DOCUMENT, DOCUMENTS, Row, are_all, new_document
-from datastore_sqlite.damage import documents_of, is_damage, reading, shown, stored_id
+from datastore_sqlite.damage import any_text, documents_of, is_damage, reading, shown, stored_id
 from datastore_sqlite.failures import translate
 from datastore_sqlite.opened import Opened
 
@@ -98,7 +98,7 @@ class Reader:
                 statement, parameters = sql.SCAN_BEFORE[fields], (range.start, _bound(after), limit)
         elif after is not None and after >= range.start:
             statement, parameters = sql.SCAN_AFTER[fields], (_bound(after), end, limit)
-        rows, complete = self._opened.read(_page, statement, parameters, fields, limit)
+        rows, complete = self._opened.read(_any_page, statement, parameters, fields, limit)
         documents, broken = documents_of(rows, DOCUMENT[fields], DOCUMENTS[fields])
         return DocumentPage(documents, None if complete else shown(rows[-1][0]), broken)
 
@@ -128,22 +128,31 @@ class Reader:
         return int(count)
 
 
+def _any_page(
+    connection: Connection, statement: str, parameters: Row, fields: Fields, limit: int
+) -> tuple[list[Row], bool]:
+    """Return what `_page` does, whatever is in the rows."""
+    try:
+        return _page(connection, statement, parameters, fields, limit)
+    except sqlite3.OperationalError as error:
+        if not is_damage(error):
+            raise
+    with any_text(connection):  # see `reading`, which takes more time
+        return _page(connection, statement, parameters, fields, limit)
+
+
 def _page(
     connection: Connection, statement: str, parameters: Row, fields: Fields, limit: int
 ) -> tuple[list[Row], bool]:
     """Return rows up to the size of a page, and whether there are no more."""
-
-    def page() -> tuple[list[Row], bool]:
-        cursor = connection.execute(statement, parameters)
-        rows = cursor.fetchmany(limit if fields is _KEY else min(limit, AT_FIRST))
-        if len(rows) == limit:
-            return rows, False
-        if len(rows) < AT_FIRST or fields is _KEY or are_all(rows, cursor, limit):
-            return rows, True
-        cursor.close()
+    cursor = connection.execute(statement, parameters)
+    rows = cursor.fetchmany(limit if fields is _KEY else min(limit, AT_FIRST))
+    if len(rows) == limit:
         return rows, False
-
-    return reading(connection, page)
+    if len(rows) < AT_FIRST or fields is _KEY or are_all(rows, cursor, limit):
+        return rows, True
+    cursor.close()
+    return rows, False
 
 
 def _bound(id: str) -> str | bytes:

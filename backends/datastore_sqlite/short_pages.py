@@ -25,6 +25,8 @@ _LOOKED_FOR = {"$gt": ">=", "$gte": ">=", "$lt": "<=", "$lte": "<="}
 _HOLDS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _ENDS = {int: ("-9e999", "''"), str: ("''", "x''")}
 """For a type the least key, and the least one that comes after all of its keys."""
+_LONGEST_REST = 1_000
+"""For so many pages it rests at most: then to try it once more costs a thousandth."""
 _FIRST = 5
 """The number of the first parameter that is a constant of the query."""
 
@@ -45,7 +47,6 @@ class ShortPage:
 
     Attributes:
         is_ranged: Whether rows come in the order of their keys, and not of their ids.
-        suffices: Whether no page so far has needed the statement that looks into the values.
         finds_few: Whether the last page was of a few documents: then the next one probably is.
     """
 
@@ -55,17 +56,30 @@ class ShortPage:
         self._places = places
         self._statements: dict[Fields, str] = {}
         self.is_ranged = is_ranged
-        self.suffices = self.finds_few = True
+        self.finds_few = True
+        self._rests = self._rested = 0
 
     def parameters(self, constants: Sequence[Any]) -> Sequence[Any] | None:
-        """Return the parameters for the constants of a query; ``None`` if it does not suffice for them."""
-        if not self.suffices:
+        """Return the parameters for the constants of a query; ``None`` if it probably does not suffice for them."""
+        if self._rests:
             return None
         found = [constants[place] for place in self._places]
         for one in found:
             if type(one) is str and len(one) >= LONG_TEXT:
                 return None  # the index holds it cut off
         return found
+
+    def note(self, *, sufficed: bool) -> None:
+        """Note whether a page was read with it alone.
+
+        If it was not, it rests for some pages, each time for twice as many: what it cannot tell of may be one record,
+        which is gone tomorrow, or thousands.
+        """
+        self._rests = self._rested = 0 if sufficed else min(2 * self._rested + 1, _LONGEST_REST)
+
+    def rest(self) -> None:
+        """Note that a page was read without it."""
+        self._rests = max(self._rests - 1, 0)
 
     def statement(self, fields: Fields) -> str:
         """Return the statement, whose first row has no id if there are keys that do not tell.

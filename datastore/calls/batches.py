@@ -30,11 +30,15 @@ from datastore.errors import (
     kind_of,
 )
 from datastore.ids import encode_key
+from datastore.late import Late
 from datastore.scope import Bound, Scope, bounded, scope_of
 from datastore.values import check_metadata
 
 if TYPE_CHECKING:
+    from datastore import record
     from datastore.record import Record
+else:
+    record = Late("datastore.record")  # importing Pydantic takes long
 
 T = TypeVar("T")
 
@@ -110,14 +114,12 @@ class BatchCalls(Bound):
 
         Requests: as ``get_many``.
         """
-        from datastore.record import to_record  # imported here, because importing Pydantic takes long
-
         scope = scope_of(self)
         ids = {scope.prefix + encode_key(key): as_text(key) for key in keys_of(keys)}
         found = scope.core.tracker.with_pending(
             lambda: list(allowances.read(scope.core, list(ids), Fields.ALL).values())
         )
-        return {ids[document.id]: to_record(document) for document in found}
+        return {ids[document.id]: record.to_record(document) for document in found}
 
     @bounded
     def set_many(

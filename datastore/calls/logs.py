@@ -306,7 +306,7 @@ def _pieces_backward(
     scope = log.scope
     range = IdRange(log.id(low), log.id(high))
     for documents in scope.core.pages(range, Fields.ALL, None, at_once, _raise, reverse=True):
-        found = list(gathered.each(documents))
+        found = list(gathered.each(documents)) if gathered.is_limited else documents
         entries = entries_backward(found, scope.prefix) if found else None
         if entries is not None:
             yield entries

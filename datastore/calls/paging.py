@@ -29,6 +29,7 @@ from datastore.calls.listings import Page
 from datastore.calls.planning import PlannedQuery, place_of, read_matching
 from datastore.errors import QueryError, kind_of
 from datastore.ids import IdRange, decode_key
+from datastore.late import Late
 from datastore.places import BYTES, SECONDS, Ahead, Place, size_of
 from datastore.queries.ordering import Descending, is_key
 from datastore.queries.shaping import Sort, Window
@@ -36,7 +37,10 @@ from datastore.scope import Scope
 from datastore.values import decode, encode
 
 if TYPE_CHECKING:
+    from datastore import record
     from datastore.record import Record
+else:
+    record = Late("datastore.record")  # importing Pydantic takes long
 
 _Placed: TypeAlias = tuple[Place, Document]
 _place: Callable[[Any], Place] = itemgetter(0)
@@ -73,12 +77,10 @@ def page(
 
 
 def _records(found: Iterable[_Placed], shape: Callable[[Any], Any] | None) -> list[Record]:
-    from datastore.record import to_record  # here, because Pydantic takes longer to import than all the rest
-
     documents = (document for _, document in found)
     if shape is not None:
         documents = (document._replace(value=shape(document.value)) for document in documents)
-    return [to_record(document) for document in documents]
+    return [record.to_record(document) for document in documents]
 
 
 class _Order:

@@ -21,12 +21,14 @@ from datastore.scope import Bound, Scope, bounded, scope_of
 
 if TYPE_CHECKING:
     from datastore.backend import Query
-    from datastore.calls import planning
+    from datastore.calls import paging, planning
     from datastore.calls.listings import Page
+    from datastore.queries import shaping
     from datastore.queries.matcher import Predicate
     from datastore.queries.shaping import FieldsArgument, FilterArgument, SortArgument
 else:
-    planning = Late("datastore.calls.planning")
+    planning, paging = Late("datastore.calls.planning"), Late("datastore.calls.paging")
+    shaping = Late("datastore.queries.shaping")
 
 T = TypeVar("T")
 
@@ -177,11 +179,8 @@ class QueryCalls(Bound):
         the following pages costs a ``get_many`` of its records. If nothing is remembered (after that time, or in
         another process), the cursor still says where to go on, and the namespace is read again.
         """
-        from datastore.calls import paging
-        from datastore.queries.language import parse_query
-        from datastore.queries.shaping import parse_fields, parse_window
-
-        query, window, shape = parse_query(filter, meta), parse_window(sort, skip, limit), parse_fields(fields)
+        query, window = planning.parse_query(filter, meta), shaping.parse_window(sort, skip, limit)
+        shape = shaping.parse_fields(fields)
         scope = scope_of(self)
         return paging.page(scope, query, window, key_range(scope.prefix, prefix, start, end), cursor, shape)
 

@@ -37,8 +37,20 @@ def test_what_the_module_does_not_have_is_no_attribute() -> None:
         lambda agent: agent.set("key", {"number": 2}),
         lambda agent: agent.find({"number": 2}),
         lambda agent: agent.count({"number": 2}),
+        lambda agent: agent.find_records({"number": 2}),
+        lambda agent: agent.get_record("key"),
+        lambda agent: agent.get_records(["key"]),
+        lambda agent: agent.last(),
+        lambda agent: agent.scan(limit=10),
+        lambda agent: agent.get_all(limit=10),
+        lambda agent: agent.list_keys(limit=10),
+        lambda agent: agent.log_append("log", 1),
+        lambda agent: agent.log_read("log", limit=10, reverse=True),
     ],
-    ids=["get", "set", "find", "count"],
+    ids=[
+        *("get", "set", "find", "count", "find_records", "get_record", "get_records", "last", "scan", "get_all"),
+        *("list_keys", "log_append", "log_read"),
+    ],
 )
 def test_hot_calls_import_nothing(
     backend: str, call: Callable[[AgentDataStore], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
