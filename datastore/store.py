@@ -363,8 +363,8 @@ class DataStore:
             UnsupportedError: If the database reclaims expired records by itself (DynamoDB), and nobody ever had blobs
                 or vectors.
 
-        Requests: SQLite 1; CouchDB and Firestore those that list the expired records and delete them; Redis also 1 for
-        each user. 1 more per page of the namespaces in which blobs or vectors are to be removed, and 1 to 4 for each
+        Requests: SQLite 1; CouchDB and Firestore those that list the expired records and delete them; Redis also 2 per
+        1,000 users. 1 more per page of the namespaces in which blobs or vectors are to be removed, and 1 to 4 for each
         100 of these; for each one with blobs 1 per page of what is to be removed now or later, 2 for each 100 that are
         due, and those that remove them; for each one with vectors 1, 1 per page of these, and 1 for each 100. What
         other users and namespaces have costs nothing. With ``user_id`` and ``isolation="database"`` each namespace with
