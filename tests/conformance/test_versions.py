@@ -9,7 +9,7 @@ from datastore.conformance import ConformanceSuite
 from tests.conformance.test_postgresql import PostgresHarness
 from tests.conformance.test_redis import RedisHarness
 from tests.full import FULL
-from tests.servers import postgresql, redis
+from tests.servers import postgresql, redis, valkey
 from tests.servers.processes import Server
 
 
@@ -36,6 +36,13 @@ class DebianRedisHarness(RedisHarness):
         return redis.debians()
 
 
+class ValkeyHarness(RedisHarness):
+    name = "valkey"
+
+    def started(self) -> Server:
+        return valkey.server()
+
+
 if FULL:
 
     @pytest.mark.server("postgresql-15")
@@ -50,3 +57,7 @@ if FULL:
     @pytest.mark.server("redis-debian")
     class TestDebianRedis(ConformanceSuite):
         harness = DebianRedisHarness
+
+    @pytest.mark.server("valkey")
+    class TestValkey(ConformanceSuite):
+        harness = ValkeyHarness

@@ -1,9 +1,9 @@
-"""Another version of the server; in a full run the kit has it whole (`tests.conformance.test_versions`)."""
+"""Other versions of the server; in a full run the kit has them whole (`tests.conformance.test_versions`)."""
 
 import pytest
 
 from tests.adapters.stores import everything
-from tests.servers import redis
+from tests.servers import redis, valkey
 
 
 @pytest.mark.server("redis-debian")
@@ -18,3 +18,17 @@ class TestDebian:
     def test_every_kind_of_call(self, store, agent, ask):
         assert everything(store, agent) == []
         assert b"redis_version:7" in ask("INFO", "server")
+
+
+@pytest.mark.server("valkey")
+class TestValkey:
+    """Valkey 9."""
+
+    @pytest.fixture
+    def url(self):
+        yield redis.borrow(valkey.server())
+        redis.give_back(valkey.server())
+
+    def test_every_kind_of_call(self, store, agent, ask):
+        assert everything(store, agent) == []
+        assert b"valkey_version:9" in ask("INFO", "server")

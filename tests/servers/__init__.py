@@ -5,7 +5,7 @@ installs what that needs. A browser is one of them: the tests of the viewer's pa
 ``optional`` may be missing in CI, too: the run says so.
 """
 
-from tests.servers import chromium, couchdb, debian, dynamodb, firestore, postgresql, redis
+from tests.servers import chromium, couchdb, debian, dynamodb, firestore, postgresql, redis, valkey
 
 SERVERS = {
     "chromium": chromium,
@@ -18,5 +18,6 @@ SERVERS = {
     "postgresql-15": debian.POSTGRESQL_15,
     "redis": redis,
     "redis-debian": debian.REDIS,
+    "valkey": valkey,
 }
 """By the name that ``pytest.mark.server`` and the conformance report use."""
