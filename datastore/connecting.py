@@ -324,7 +324,7 @@ def connect_legacy(url: str) -> LegacySource:
     return source
 
 
-def migrator(url: str) -> Callable[[Url, Callable[[int, int | None], None] | None], int] | None:
+def migrator(url: str) -> Callable[[Url, Callable[[int, int | None], object] | None], int] | None:
     """Return the adapter's function that brings a store of the earlier format to the current one in place.
 
     Args:
@@ -336,7 +336,7 @@ def migrator(url: str) -> Callable[[Url, Callable[[int, int | None], None] | Non
     """
     parsed = Url(url)
     _adapter(parsed)
-    found: Callable[[Url, Callable[[int, int | None], None] | None], int] | None = getattr(
+    found: Callable[[Url, Callable[[int, int | None], object] | None], int] | None = getattr(
         import_module(_entry_point(parsed).module), "migrate", None
     )
     return found

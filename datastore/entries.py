@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, Self, cast
 
 from datastore.backend import Document
 from datastore.documents import damaged
-from datastore.ids import decode_key, decode_keys, encode_name
+from datastore.errors import DamagedRecordError
+from datastore.ids import decode_key, decode_keys, decode_name, encode_name
 from datastore.times import parse_time, parse_times
 
 MOST = 10**16 - 1
@@ -29,6 +30,24 @@ def beginning_of(name: str) -> str:
 def key_at(beginning: str, number: int) -> str:
     """Return the key of the record that begins with the entry of a number."""
     return f"{beginning}{number:0{_DIGITS}}"
+
+
+def log_of(key: str) -> str:
+    """Return what the keys of a log begin with, for one of these.
+
+    Raises:
+        ValueError: If no log has such a key.
+    """
+    beginning, digits = key[:-_DIGITS], key[-_DIGITS:]
+    if not (len(beginning) > 1 and beginning[-1] == ":" and digits.isdecimal() and digits.isascii()):
+        raise ValueError("no log has such a key")
+    decode_name(beginning[:-1])
+    return beginning
+
+
+def no_log(id: str) -> DamagedRecordError:
+    """Return the error for a record among those of logs that is none of them."""
+    return damaged(id, "it is not part of a log")
 
 
 class Entry(NamedTuple):
@@ -84,22 +103,19 @@ class Stored(NamedTuple):
         metadata = document.metadata or {}
         try:
             key = decode_key(document.id[len(prefix) :])
-            digits = key[-_DIGITS:]
+            beginning = log_of(key)
             found = metadata.get("count", 1), metadata.get("trimmed", 0), metadata.get("first", 0)
             size, trimmed, first = found
             if (
-                digits.isdecimal()
-                and digits.isascii()
-                and key[-_DIGITS - 1] == ":"
-                and {int} == {type(number) for number in found}
+                {int} == {type(number) for number in found}
                 and 0 <= trimmed <= size
                 and ("count" not in metadata or _is_list_of(document.value, size - trimmed))
             ):
                 at = parse_time(document.created_at)
-                return cls(document, key[:-_DIGITS], int(digits), size, trimmed, first, at)
-        except (ValueError, TypeError, IndexError):
+                return cls(document, beginning, int(key[-_DIGITS:]), size, trimmed, first, at)
+        except (ValueError, TypeError):
             pass
-        raise damaged(document.id, "it is not part of a log")
+        raise no_log(document.id)
 
     @classmethod
     def all_of(cls, documents: Sequence[Document], prefix: str) -> Iterable[Self]:

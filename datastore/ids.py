@@ -16,9 +16,9 @@ from __future__ import annotations
 import os
 import re
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from datastore.arguments import check_name
 from datastore.errors import InvalidNameError
@@ -41,6 +41,11 @@ _LONGEST = (MAX_KEY_BYTES * 4 + 2) // 3
 _PADDING = (b"", b"", b"==", b"=")
 _LAST = (frozenset(_BASE64), frozenset[int](), frozenset(_BASE64[::16]), frozenset(_BASE64[::4]))
 """With which characters base64 can end, by how many more there are than a multiple of four."""
+_FILL = tuple(
+    dict.fromkeys(bytes(some).translate(_TO_ORDERED), b"-" * (4 + (-over & 3))) for over, some in enumerate(_LAST)
+)
+"""What fills up an encoded key, by as many characters as are over and by the last of these. It makes one zero byte less
+than it has characters, so that those of many keys can be counted together."""
 _MANY = 8  # keys are decoded together; it is the longer code, so that fewer take less time one by one
 _TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
@@ -159,19 +164,59 @@ def decode_key(encoded: str) -> str:
     return _decoded(encoded.encode("ascii").translate(_FROM_ORDERED))  # text is translated far more slowly than bytes
 
 
+class IdLines(Sequence[str]):
+    """Ids as a database sent them, one after another, taken apart only when one of them is asked for.
+
+    A listing of keys needs none: `decode_keys` takes them all together.
+
+    Args:
+        ids: The ids, in UTF-8. None of them holds a line break.
+    """
+
+    __slots__ = ("_ids", "_number", "lines")
+
+    def __init__(self, ids: Sequence[bytes]) -> None:
+        self.lines = b"\n".join(ids)
+        self._number = len(ids)
+        self._ids: list[str] | None = None
+
+    def __len__(self) -> int:
+        return self._number
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        return self._all()[place]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __repr__(self) -> str:
+        return f"IdLines({self._all()!r})"
+
+    def _all(self) -> list[str]:
+        if self._ids is None:
+            self._ids = self.lines.decode().split("\n") if self._number else []
+        return self._ids
+
+
 def decode_keys(ids: Sequence[str], start: int = 0) -> list[str]:
     """Return the keys that `encode_key` encoded, in less time than one by one.
 
     Args:
-        ids: Texts that end with the encoded keys.
+        ids: Texts that end with the encoded keys, and begin alike.
         start: Where these begin.
 
     Raises:
         ValueError: If no key is encoded like one of them.
     """
-    number = len(ids)
-    if number >= _MANY:
-        return _decode_many(after_prefix(ids, start))
+    if len(ids) >= _MANY:
+        lines = ids.lines if isinstance(ids, IdLines) else "\n".join(ids).encode()
+        return _decode_lines(lines, len(ids), start)
     keys = []
     for id in ids:  # as `decode_key`, without calls
         base64 = id[start:].encode("ascii").translate(_FROM_ORDERED)
@@ -182,29 +227,41 @@ def decode_keys(ids: Sequence[str], start: int = 0) -> list[str]:
     return keys
 
 
-def _decode_many(encoded: Sequence[str]) -> list[str]:
-    number = len(encoded)
-    size, *others = set(map(len, encoded))
-    if others or size & 3 == 1 or not 0 < size <= _LONGEST:
-        some = "\n".join(encoded).encode("ascii").translate(_FROM_ORDERED).split(b"\0")
-        if len(some) != number:
-            raise ValueError(_NO_KEY)
-        return list(map(_decoded, some))
-    # Keys of one length, such as numbered ones, are one text of base64: each is filled up to whole bytes with zeros, of
-    # which there must be some.
-    zeros = -size & 3 or 4
-    text = ("-" * zeros).join(encoded) + "-" * zeros
-    utf8 = a2b_base64(text.encode("ascii").translate(_FROM_ORDERED), strict_mode=True)
-    step = len(utf8) // number
-    length = size * 3 // 4
+def _decode_lines(lines: bytes, number: int, start: int) -> list[str]:
+    first = lines[: lines.index(b"\n")]
+    beginning = first.decode()[:start].encode()
+    between = b"\n" + beginning
+    encoded = lines[len(beginning) :] + between
+    breaks = lines.count(b"\n"), lines[len(first) :: len(first) + 1].count(b"\n")
+    if len(lines) + 1 == number * (len(first) + 1) and breaks == (number - 1, number - 1):
+        return _decode_alike(encoded, between, number, len(first) - len(beginning))
+    some = encoded.split(between)[:-1]
+    if len(some) != number or max(map(len, some)) > _LONGEST:
+        raise ValueError(_NO_KEY)
+    # All of them are one text of base64: each is filled up with zeros, and its last character says that there are no
+    # other bits before these.
+    try:
+        text = b"".join([one + _FILL[len(one) & 3][one[-1]] for one in some])
+    except (KeyError, IndexError):
+        raise ValueError(_NO_KEY) from None
+    utf8 = a2b_base64(text.translate(_FROM_ORDERED), strict_mode=True)
+    if utf8.count(0) == len(text) - (len(encoded) - number * len(between)) - number:  # no key has a zero
+        return list(filter(None, utf8.decode().split("\0")))
+    return [decode_key(one.decode()) for one in some]
+
+
+def _decode_alike(encoded: bytes, between: bytes, number: int, size: int) -> list[str]:
+    """Return keys of one length, such as numbered ones: as one text of base64, each is filled up with zeros, too."""
+    if size & 3 == 1 or not 0 < size <= _LONGEST:
+        raise ValueError(_NO_KEY)
+    text = encoded.replace(between, b"-" * (-size & 3 or 4)).translate(_FROM_ORDERED)
+    utf8 = a2b_base64(text, strict_mode=True)
+    step, length = len(utf8) // number, size * 3 // 4
     if any(utf8[at::step].count(0) != number for at in range(length, step)):
         raise ValueError(_NO_KEY)
-    between = step - length
-    if utf8.count(0) == number * between:  # no key has a zero: this takes a fifth of the time
-        return utf8.decode()[:-between].split("\0" * between)
-    if utf8.isascii():
-        text = utf8.decode()
-        return [text[at : at + length] for at in range(0, len(text), step)]
+    zeros = step - length
+    if utf8.count(0) == number * zeros:  # no key has a zero: this takes a fifth of the time
+        return utf8.decode()[:-zeros].split("\0" * zeros)
     return [utf8[at : at + length].decode() for at in range(0, len(utf8), step)]
 
 
@@ -263,20 +320,6 @@ def new_key(prefix: str) -> str:
     """Return a prefix and 128 random bits as 22 URL-safe characters."""
     # The module secrets does the same, but importing it takes a quarter as long as importing this package.
     return prefix + _url_safe(os.urandom(16)).rstrip("=")
-
-
-def after_prefix(ids: Sequence[str], start: int) -> list[str]:
-    """Return what follows the first characters of ids, which are the same in all of them, in less time than one by one.
-
-    Args:
-        ids: The ids.
-        start: The number of these characters.
-    """
-    if len(ids) >= _MANY:
-        nothing, *rest = ("\n" + "\n".join(ids)).split("\n" + ids[0][:start])
-        if len(rest) == len(ids) and not nothing:  # other programs' ids may hold line breaks
-            return rest
-    return [id[start:] for id in ids]
 
 
 def encode_id(user_id: str, namespace: str, key: str) -> str:

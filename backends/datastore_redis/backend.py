@@ -25,8 +25,8 @@ class RedisBackend(ComposedBackend):
 
     Requests: 1 for each method of `ComposedBackend`, but: 2 to write a record that is there and not known here; 2 to
         scan up to 100 records with their values, 3 for a page of small ones, and 1 more per 16 MB; 1 per 1,000 accesses
-        to count; 2 per 1,000 records to remove, and to purge 1 more for each user, 1 per 1,000 users, and 1; 2 more to
-        forget a user; 0 for an empty range.
+        to count; 2 per 1,000 records to remove, and to purge 1 more for each user who has some, 2 per 1,000 users, and
+        1; 2 more to forget a user; 0 for an empty range.
     """
 
     name = NAME
@@ -93,7 +93,7 @@ class RedisBackend(ComposedBackend):
     def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
         """See `Backend.all_documents`.
 
-        Requests: 1 per 1,000 users, 1 for each user of whom the page has records, and those of `scan`.
+        Requests: 3 per 1,000 users, and those of `scan`.
         """
         return self._reader.scan_all(fields, limit, after)
 

@@ -74,12 +74,16 @@ def seen_of(document: Document, row: Sequence[bytes | None], fields: Fields) -> 
     )
 
 
-def fields_of(change: Change) -> tuple[str, list[str]]:
-    """Return the token that a change leaves, and what `datastore_redis.scripts.SWAP` takes for it after ``how``."""
+def new_token() -> str:
+    """Return what the records that are changed together have until the next change."""
+    return os.urandom(8).hex()
+
+
+def fields_of(change: Change, token: str) -> list[str]:
+    """Return what `datastore_redis.scripts.SWAP` takes for a change after ``how``."""
     write, after = change.write, change.after
     assert isinstance(write, Put | Restore | Touch)  # noqa: S101  # the others have scripts of their own
     assert isinstance(after, Known)  # noqa: S101  # no write begins with UNSEEN
-    token = os.urandom(8).hex()
     fields: dict[str, Any] = {"token": token}
     if change.fences:
         fields["fences"] = change.fences
@@ -97,7 +101,7 @@ def fields_of(change: Change) -> tuple[str, list[str]]:
     for name, value in fields.items():
         if value is not None:
             stored += name, value
-    return token, stored
+    return stored
 
 
 def _forgotten_after(at: str, expires_at: str) -> str:

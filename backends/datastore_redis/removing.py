@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Mapping
 
@@ -62,7 +63,7 @@ class Remover:
 
     def drop(self) -> None:
         """Remove every key of the store."""
-        for user in self._users():
+        for user in itertools.chain.from_iterable(self._pages_of_users()):
             self._remove_all("drop", IdRange(f"{user}:", f"{user};"), "")
         names = self._session.names
         self._session.ask(*(("DEL", name) for name in (names.users, names.leaving, names.format)))
@@ -87,15 +88,19 @@ class Remover:
         return {id: result == _LIVE for id, result in zip(page, results, strict=True) if result not in (_NONE, _STAYS)}
 
     def _expired_pages(self, range: IdRange, at: str) -> Iterator[Removed]:
-        for user in [range.start.partition(":")[0]] if is_of_one_user(range) else self._users():
+        pages = [[range.start.partition(":")[0]]] if is_of_one_user(range) else self._pages_with_expired(at)
+        for user in itertools.chain.from_iterable(pages):
             after: str | None = None
             while found := self._reader.expired(user, at, after):
                 ids = (member.partition(AFTER_ID)[2] for member in found)
                 yield {id: False for id in ids if range.start <= id < range.end}
                 after = found[-1]
 
-    def _users(self) -> Iterator[str]:
+    def _pages_with_expired(self, at: str) -> Iterator[list[str]]:
+        return (self._reader.with_expired(users, at) for users in self._pages_of_users())
+
+    def _pages_of_users(self) -> Iterator[list[str]]:
         after: str | None = None
         while users := self._reader.listed(after):
-            yield from users
+            yield users
             after = users[-1]

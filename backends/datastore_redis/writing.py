@@ -15,7 +15,7 @@ from datastore.adapters.remembering import MARK_LENGTH, REMEMBERED
 from datastore.backend import Access, Delete, Restore
 from datastore.errors import DataStoreError
 from datastore_redis.client import Command, Session, run
-from datastore_redis.codec import fields_of, known_of
+from datastore_redis.codec import fields_of, known_of, new_token
 from datastore_redis.failures import NAME, WrongTypeError
 from datastore_redis.scripts import COUNT, STATE, SWAP, UNKNOWN
 
@@ -59,32 +59,27 @@ class Records(Primitives):
         listed: list[Command] = (
             [("ZADD", names.users, *(part for user in sorted(made) for part in (0, user)))] if made else []
         )
-        tokens, commands = list[str](), list[Command]()
-        for change in changes:
-            token, command = self._command(change)
-            tokens.append(token)
-            commands.append(command)
-        answers = self._session.try_all([*listed, *commands, *listed])
+        token = new_token()
+        answers = self._session.try_all([*listed, *(self._command(change, token) for change in changes), *listed])
         ours = answers[len(listed) : len(answers) - len(listed)]
         for answer in answers[: len(listed)] + answers[len(answers) - len(listed) :]:
             if isinstance(answer, DataStoreError) and not any(isinstance(one, DataStoreError) for one in ours):
                 raise answer
-        return [self._result(*one) for one in zip(changes, tokens, ours, strict=True)]
+        return [self._result(change, token, answer) for change, answer in zip(changes, ours, strict=True)]
 
-    def _command(self, change: Change) -> tuple[str, Command]:
+    def _command(self, change: Change, token: str) -> Command:
         names, write = self._session.names, change.write
         record = names.record(write.id)
         if isinstance(write, Access):
             most = MARK_LENGTH * REMEMBERED
             parts = (write.created_at, change.marks[0], write.number, most, write.agent, write.at)
-            return "", run(COUNT, [record], *parts)
+            return run(COUNT, [record], *parts)
         keys = [record, *names.index(write.id.partition(":")[0])]
         seen = "" if change.over is ABSENT else change.token
         if not _stores(change):
-            return "", run(SWAP, keys, seen, write.id, "remove")
-        token, fields = fields_of(change)
+            return run(SWAP, keys, seen, write.id, "remove")
         how = "change" if change.live and not isinstance(write, Restore) else "new"
-        return token, run(SWAP, keys, seen, write.id, how, *fields)
+        return run(SWAP, keys, seen, write.id, how, *fields_of(change, token))
 
     def _result(self, change: Change, token: str, answer: Any) -> Result:
         if isinstance(answer, DataStoreError):

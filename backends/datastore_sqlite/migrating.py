@@ -18,7 +18,7 @@ from datastore_sqlite.client import NAME, Connection, Settings, open_connection
 from datastore_sqlite.failures import translate
 from datastore_sqlite.schema import SORTED, TABLE, bring_up_to_date, open_for_migrating, table_named
 
-OnProgress: TypeAlias = Callable[[int, int | None], None]
+OnProgress: TypeAlias = Callable[[int, int | None], object]
 
 _AT_ONCE = 1_000
 _IDS = "new_ids"

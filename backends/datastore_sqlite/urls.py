@@ -58,7 +58,7 @@ def _settings(url: Url) -> Settings:
     )
 
 
-def migrate(url: Url, on_progress: Callable[[int, int | None], None] | None = None) -> int:
+def migrate(url: Url, on_progress: Callable[[int, int | None], object] | None = None) -> int:
     """Bring a file of the earlier format to the current one, in place, and return how many records it holds.
 
     With ``isolation=database`` the files of all tenants, one after another; those that are done are left alone, so an

@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from sqlite3 import Connection
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 from datastore import ConfigurationError
+from datastore.moving import OnProgress, Problem, Problems
 
 __all__ = [
     "Connection",
     "Imported",
     "OnProgress",
-    "Problem",
     "UnreadableError",
     "check_table",
     "columns",
@@ -32,30 +32,13 @@ __all__ = [
     "same_json",
 ]
 
-OnProgress: TypeAlias = Callable[[int, int | None], object]
-"""Is called with how many rows are done, and how many there are."""
-MOST_PROBLEMS = 200
-"""How many problems of each kind are told; all are counted."""
-
 
 class UnreadableError(Exception):
     """A row is not what the framework writes; says why. It leaves no public call: the row is told as ``refused``."""
 
 
-class Problem(NamedTuple):
-    """Something that is not in the store as it is in the file."""
-
-    kind: str
-    """``refused``: it cannot be read, or not be kept, and was left out. ``differs``, ``missing``: it was not found
-    again as it is in the file. ``diverged``: it goes on in the store and in the file, each in its own way, and nothing
-    was added. ``no vector``: it was stored, but not for search by meaning."""
-    where: str
-    """The row, by what names it in the file."""
-    text: str
-
-
 @dataclass
-class Imported:
+class Imported(Problems):
     """What an import did. Nothing is removed from the store, and the file stays as it was."""
 
     what: str
@@ -74,23 +57,16 @@ class Imported:
     verified: int = 0
     """Read back from the store in the end and found equal, those that were there before among them."""
     counts: dict[str, int] = field(default_factory=dict)
-    """How many problems there are of each kind."""
+    """How many problems there are of each kind. ``refused``: a row cannot be read, or not be kept, and was left out.
+    ``differs``, ``missing``: it was not found again as it is in the file. ``diverged``: it goes on in the store and in
+    the file, each in its own way, and nothing was added. ``no vector``: it was stored, but not for search by meaning.
+    """
     problems: list[Problem] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
         """Whether all that is in the file is there."""
         return not self.counts
-
-    def note(self, kind: str, where: str, text: str) -> None:
-        """Note a problem."""
-        self.counts[kind] = self.counts.get(kind, 0) + 1
-        if self.counts[kind] <= MOST_PROBLEMS:
-            self.problems.append(Problem(kind, where, text))
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as a JSON value."""
-        return {**asdict(self), "problems": [problem._asdict() for problem in self.problems], "complete": self.complete}
 
 
 @contextmanager

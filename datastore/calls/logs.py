@@ -17,15 +17,16 @@ next number is taken. A holder whose lease is over finds a higher number there, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Self
 
 from datastore.allowances import Gathered
 from datastore.arguments import as_bool, as_int, check_name, shown
-from datastore.backend import Delete, Fields, IdRange, Put
-from datastore.calls.listings import most
+from datastore.backend import Delete, Document, Fields, IdRange, Put
+from datastore.calls.listings import most, with_keys
 from datastore.core import Core
-from datastore.documents import damaged, skip
-from datastore.entries import MOST, Entry, Span, Stored, beginning_of, entries_backward, key_at
+from datastore.documents import living, skip, sound_of
+from datastore.entries import MOST, Entry, Span, Stored, beginning_of, entries_backward, key_at, log_of, no_log
 from datastore.errors import ConflictError, DamagedRecordError, DataStoreError, InvalidValueError, QueryError, kind_of
 from datastore.fences import fences_after
 from datastore.ids import decode_name, encode_key, encode_name, key_range
@@ -42,6 +43,7 @@ GRACE = 3_600.0
 """For how many seconds the number of a trimmed entry stays taken. It must be longer than `SECONDS`, by more than the
 clocks of two hosts differ and an append takes."""
 
+_IDS, _BILLED_IDS = 128, 4  # how many ids are read for each log that is found, so that one request finds several
 _REMEMBERED = 1_000  # logs of which a store remembers the next number
 _FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds; a competitor is done after one round trip
 
@@ -163,38 +165,80 @@ class LogCalls(Bound):
         Args:
             prefix: Only logs whose names begin with it.
 
-        Requests: 1 more than there are logs, including those of which everything was trimmed.
+        Requests: 1 per 100 logs, including those of which everything was trimmed, and 1 for each page of ids: of which
+        there are a few, or 1 more than logs if these have more than 128 records, or 4 where reads are billed.
         """
         return _list(scope_of(self).area("logs"), prefix)
 
 
 def _list(scope: Scope, prefix: str | None) -> list[str]:
-    names: list[str] = []
+    """Return the names of logs: the last record of each says whether there is an entry in the log.
+
+    One that is damaged is left out, with a warning; what comes before it says that its log is there.
+    """
     prefix = check_name("" if prefix is None else prefix, "prefix")
-    range = key_range(scope.prefix, encode_name(prefix, "prefix") if prefix else None)
+    last = list(_last_ids(scope, key_range(scope.prefix, encode_name(prefix, "prefix") if prefix else None)).items())
+    names = list[str]()
+    for start in range(0, len(last), TOGETHER):
+        some = last[start : start + TOGETHER]
+        found, left = sound_of([id for _, id in some], lambda ids: scope.core.read(ids, Fields.ALL))
+        for beginning, id in some:
+            of_log = key_range(scope.prefix, beginning)
+            stored = _last_sound(scope, of_log if id in left else of_log._replace(end=id), found.get(id))
+            if stored is not None and not stored.is_mark:
+                names.append(decode_name(beginning[:-1]))
+    return names[::-1]
+
+
+def _last_ids(scope: Scope, range: IdRange) -> dict[str, str]:
+    """Return the ids of the last records of logs, each after what the keys of its log begin with, and backward.
+
+    A page of ids may hold several logs. What is left of the first of them is passed over.
+    """
+    core, last, size = scope.core, dict[str, str](), 0
+    able = core.backend.capabilities
+    at_once = _IDS if able.reads_worth_a_write == 1 else _BILLED_IDS
+    after: str | None = None
     while True:
-        # Backward, because the last record of a log says whether there is an entry in it.
-        # One that is damaged is left out, with a warning; what comes before it says that its log is there.
-        found = next(scope.core.scan(range, Fields.ALL, 1, reverse=True), None)
-        if found is None:
-            return names[::-1]
+        size = min(max(size, 1) * at_once, able.scan_page)
+        page = core.page(partial(core.backend.scan, range, Fields.KEY, size, after, True), Fields.KEY)
+        documents, after, damaged = living(page, core.now())
+        for error in damaged:
+            skip(error)
+        known, beginning = len(last), ""
+        for key, document in with_keys(documents, len(scope.prefix)):
+            try:
+                beginning = log_of(key)
+            except ValueError:
+                skip(no_log(document.id))
+            else:
+                last.setdefault(beginning, document.id)
+        if after is None:
+            return last
+        size = len(last) - known
+        if beginning:
+            range, after = range._replace(end=key_range(scope.prefix, beginning).start), None
+
+
+def _last_sound(scope: Scope, range: IdRange, document: Document | None) -> Stored | None:
+    """Return the last record of a log that is not damaged.
+
+    Args:
+        scope: That of the logs.
+        range: The ids of the log, before one that is known to be damaged.
+        document: The last record; ``None`` if it was found damaged, or is gone since it was listed.
+
+    Requests: 0, or 1 for each that is damaged or gone.
+    """
+    while True:
+        document = document or next(scope.core.scan(range, Fields.ALL, 1, reverse=True), None)
+        if document is None:
+            return None
         try:
-            stored = Stored.of(found, scope.prefix)
-            name = _name_in(stored)
+            return Stored.of(document, scope.prefix)
         except DamagedRecordError as error:
             skip(error)
-            range = range._replace(end=found.id)
-            continue
-        if not stored.is_mark:
-            names.append(name)
-        range = range._replace(end=key_range(scope.prefix, stored.beginning).start)
-
-
-def _name_in(stored: Stored) -> str:
-    try:
-        return decode_name(stored.beginning[:-1])
-    except ValueError:
-        raise damaged(stored.document.id, "it is part of a log without a name") from None
+            range, document = range._replace(end=document.id), None
 
 
 class Place(NamedTuple):

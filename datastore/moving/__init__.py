@@ -20,12 +20,13 @@ from datastore.moving.importing import import_records
 from datastore.moving.legacy import import_legacy
 from datastore.moving.migrating import migrate
 from datastore.moving.rejects import RejectsFile
-from datastore.moving.reports import OnProgress, Problem, Report
+from datastore.moving.reports import OnProgress, Problem, Problems, Report
 from datastore.moving.rules import Rules
 
 __all__ = [
     "OnProgress",
     "Problem",
+    "Problems",
     "RejectsFile",
     "Report",
     "Rules",

@@ -2,13 +2,14 @@
 that are counted once, threads that share the connections.
 
 An adapter's tests of these names have the server, and the fixtures `store`, `agent`, `stranger`, `backend`, `url` and
-``wire``, whose faults its ``wire.py`` makes.
+``wire``, a `Wire` whose faults its ``wire.py`` makes.
 """
 
 from __future__ import annotations
 
 import random
 import threading
+from collections import deque
 
 import pytest
 
@@ -16,6 +17,32 @@ import datastore
 from datastore import BackendUnavailableError, ClosedError, OutcomeUnknownError
 from datastore.backend import Access, Delete, Fields, Touch
 from datastore.conformance.documents import at, id_of, put
+
+
+class Wire:
+    """What passes between the client's connections and the server, with faults to let happen.
+
+    Attributes:
+        requests: What each request asks for, in the server's words.
+        faults: What happens to the next requests.
+    """
+
+    def __init__(self):
+        self.requests = []
+        self.faults = deque()
+        self.meanwhile = lambda: None
+
+    def meet(self, *faults, meanwhile=None):
+        """Let these happen to the next requests: ``unsent``, ``unanswered`` after it was carried out, or ``None``."""
+        self.faults.extend(faults)
+        if meanwhile is not None:
+            self.meanwhile = meanwhile
+
+    def of(self, call):
+        """Return how many requests a call takes."""
+        self.requests.clear()
+        call()
+        return len(self.requests)
 
 
 class LostAnswers:

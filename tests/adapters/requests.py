@@ -88,5 +88,14 @@ class Requests:
         looks = [wire.of(lambda: agent.log("log").read(after=3)) for _ in range(2)]
         assert looks == [self.first_look_at_a_log, 1]
 
+    def test_listing_120_logs_takes_4(self, agent, wire):
+        names = [f"log{number:03}" for number in range(120)]
+        for name in names:
+            agent.log(name).append(1)
+            agent.log(name).append(2)
+        listed = list[str]()
+        assert wire.of(lambda: listed.extend(agent.list_logs())) == 4, "two pages of ids, and the ends of 100 logs each"
+        assert listed == names
+
     def test_leases_runs_and_logs_take_what_their_docstrings_say(self, agent, stranger, wire):
         assert durable.beyond(agent, stranger, wire.of) == {}

@@ -1,49 +1,27 @@
 """The kit on Redis: on a server that the tests start, and on another one where the environment names it."""
 
 import os
-import uuid
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 
 import pytest
 
-from datastore import DataStore, connect
-from datastore.conformance import ConformanceSuite, Harness
+from datastore.conformance import ConformanceSuite
 from datastore_redis.backend import RedisBackend
+from tests.conformance.on_servers import NamedServerHarness, ServerHarness
 from tests.conformance.paging import smaller_pages
-from tests.full import EXAMPLES_ON_SERVERS, MANY_ON_SERVERS
 from tests.servers import redis
 
 REAL = os.environ.get(redis.REAL, "")
 
 
-class RedisHarness(Harness):
+class RedisHarness(ServerHarness):
     name = "redis"
-    examples = EXAMPLES_ON_SERVERS
-    many = MANY_ON_SERVERS
-
-    def url(self) -> str:
-        return redis.borrow()
-
-    def outage(self, store: DataStore) -> AbstractContextManager[None]:
-        return redis.server().outage()
-
-    def close(self) -> None:
-        redis.give_back()
+    server = redis
 
 
-class RealRedisHarness(Harness):
-    """Begins a store of its own for each test, and removes it."""
-
+class RealRedisHarness(NamedServerHarness):
     name = "redis-real"
-
-    def url(self) -> str:
-        return f"{REAL.rstrip('/')}/test_{uuid.uuid4().hex}"
-
-    def close(self) -> None:
-        if self._url is not None:
-            with connect(self._url) as store:
-                store.backend.drop()
+    real = REAL
 
 
 @pytest.fixture(scope="class", name="smaller_pages")

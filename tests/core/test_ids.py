@@ -10,6 +10,7 @@ from datastore import InvalidNameError
 from datastore.ids import (
     AREAS,
     MAX_NAME_BYTES,
+    IdLines,
     after_namespace,
     area_of,
     area_prefix,
@@ -231,20 +232,34 @@ def test_every_revision_is_96_random_bits():
     assert len(set(revisions)) == len(revisions)
 
 
+def lines(ids):
+    return IdLines([id.encode() for id in ids])
+
+
+@given(
+    st.lists(text, max_size=20)
+    | st.lists(st.text("ab\0é", min_size=1, max_size=4), max_size=20)
+    | st.integers(1, 9).flatmap(lambda size: st.lists(st.text("ab\0\x7f", min_size=size, max_size=size), max_size=20)),
+    st.sampled_from(["", "u:ns:", "é:語:"]),
+)
+def test_keys_are_decoded_together_as_one_by_one(keys, beginning):
+    ids = [beginning + encode_key(key) for key in keys]
+    assert decode_keys(ids, len(beginning)) == decode_keys(lines(ids), len(beginning)) == keys
+
+
 @given(st.lists(text, max_size=20))
-def test_keys_are_decoded_together_as_one_by_one(keys):
-    assert decode_keys([encode_key(key) for key in keys]) == keys
-
-
-@given(st.integers(1, 9).flatmap(lambda size: st.lists(st.text("ab\0\x7f", min_size=size, max_size=size), max_size=20)))
-def test_keys_of_one_length_are_decoded_together_as_one_by_one(keys):
-    assert decode_keys([encode_key(key) for key in keys]) == keys
+def test_ids_that_came_as_one_text_are_a_list(ids):
+    ids = [encode_key(id) for id in ids]
+    some = lines(ids)
+    assert (len(some), list(some), some[1:], repr(some)) == (len(ids), ids, ids[1:], f"IdLines({ids!r})")
+    assert not ids or (some[0], some[-1]) == (ids[0], ids[-1])
 
 
 @given(
     st.integers(1, 8).flatmap(
-        lambda size: st.lists(st.text("-09AZ_az\n/", min_size=size, max_size=size), min_size=4, max_size=6)
+        lambda size: st.lists(st.text("-09AZ_az\n/", min_size=size, max_size=size), min_size=4, max_size=10)
     )
+    | st.lists(st.text("-0N_\n", max_size=4), min_size=8, max_size=10)
 )
 def test_together_the_same_are_refused_as_one_by_one(encoded):
     try:
@@ -256,10 +271,14 @@ def test_together_the_same_are_refused_as_one_by_one(encoded):
         assert decode_keys(encoded) == expected
 
 
-@pytest.mark.parametrize("wrong", ["", "a", "NV=", "NW", "NV\n", "N:V", "NV NV", "é", "+/++", "-" * 684])
+@pytest.mark.parametrize("wrong", ["", "a", "NV=", "NW", "NV\n", "N\nV", "N:V", "NV NV", "é", "+/++", "-" * 684])
 def test_one_that_is_no_key_among_others_is_found(wrong):
     alike = (encode_key("k") * len(wrong))[: len(wrong)]
-    for encoded in ([wrong], ["NV", wrong], [wrong, "NV"], [alike] * 4 + [wrong], [wrong] + [alike] * 4, [wrong] * 5):
+    for encoded in (
+        [wrong],
+        *(["NV", wrong], [wrong, "NV"], ["NV", "NVVm"] * 5 + [wrong]),
+        *([alike] * 4 + [wrong], [alike] * 9 + [wrong], [wrong] + [alike] * 9, [wrong] * 9),
+    ):
         with pytest.raises(ValueError):
             decode_keys(encoded)
 

@@ -98,7 +98,10 @@ def test_a_log_takes_these(agent, stranger, requests):
     takes("GET _all_docs", call=lambda: agent.log("unknown").read(after=3))
     stranger.log("events").append("other")
     takes("POST _bulk_docs", "GET db/doc", "GET _all_docs", "POST _bulk_docs", call=lambda: log.append("beaten"))
-    takes("GET _all_docs", "GET _all_docs", call=agent.list_logs)
+    takes("GET _all_docs", "GET db/doc", call=agent.list_logs)
+    for number in range(20):
+        agent.log(f"log{number:02}").append(1)
+    takes("GET _all_docs", "POST _bulk_get", call=agent.list_logs)
 
 
 def test_a_delete_takes_2_at_most(agent, stranger, requests):

@@ -99,7 +99,10 @@ def test_a_log_takes_these(agent, stranger, store, wire):
     takes("Query", call=lambda: agent.log("unknown").read(after=3))
     stranger.log("events").append("other")
     takes("PutItem", "Query", "PutItem", call=lambda: log.append("beaten"))
-    takes("Query", "Query", call=agent.list_logs)
+    takes("Query", "Query", "GetItem", call=agent.list_logs)
+    for number in range(20):
+        agent.log(f"log{number:02}").append(1)
+    takes("Query", "Query", "Query", "BatchGetItem", call=agent.list_logs)
 
 
 def test_setting_with_metadata_what_was_not_seen_here_takes_two(stranger, records, wire, agent):

@@ -456,7 +456,10 @@ def test_a_log_takes_these(agent, url, recorder):
     with datastore.connect(url) as other:
         other.agent(agent.user_id, "stranger").log("events").append("other")
     takes("Commit", "BatchGetDocuments", "RunQuery", "BatchGetDocuments", "Commit", call=lambda: log.append("beaten"))
-    takes("RunQuery", "RunQuery", call=agent.list_logs)
+    takes("RunQuery", "RunQuery", "BatchGetDocuments", call=agent.list_logs)
+    for number in range(20):
+        agent.log(f"log{number:02}").append(1)
+    takes("RunQuery", "RunQuery", "RunQuery", "BatchGetDocuments", call=agent.list_logs)
 
 
 def test_blobs(agent, recorder):

@@ -1,23 +1,16 @@
-"""What passes between the client's connections and the server, with faults to let happen."""
-
-from collections import deque
+"""What passes between psycopg's connections and the server: statements, where a connection waits for their end."""
 
 import psycopg
 
 from datastore_postgresql.client import Connection
+from tests.adapters import connections
 
 
-class Wire:
-    """Notes the statements of each request, where the connection waits for the server.
-
-    Attributes:
-        requests: The statement of each request.
-    """
+class Wire(connections.Wire):
+    """Notes the statement of each request."""
 
     def __init__(self, monkeypatch):
-        self.requests = []
-        self.faults = deque()
-        self.meanwhile = lambda: None
+        super().__init__()
         wait, carry_out = Connection.wait, Connection.carry_out
         said = []
 
@@ -38,15 +31,3 @@ class Wire:
 
         monkeypatch.setattr(Connection, "carry_out", noted)
         monkeypatch.setattr(Connection, "wait", waited)
-
-    def meet(self, *faults, meanwhile=None):
-        """Let these happen to the next requests: ``unsent``, ``unanswered`` after it was carried out, or ``None``."""
-        self.faults.extend(faults)
-        if meanwhile is not None:
-            self.meanwhile = meanwhile
-
-    def of(self, call):
-        """Return how many requests a call takes."""
-        self.requests.clear()
-        call()
-        return len(self.requests)

@@ -158,11 +158,30 @@ def test_a_touch_does_not_send_the_value_again(agent, backend, wire):
 
 
 def test_a_purge_of_all_users_takes_what_is_due(store, wire):
-    """However many users have something: the reminders, the marks and the heads of the one, its part, its mark."""
+    """However many others have something, since what is due is looked for of many users at once."""
 
     def asked(others):
         purge = purge_beside(store, others)
         return wire.of(purge)
 
     first = asked(1)
-    assert asked(30) - first == 30, "expired records are looked for user by user, and reminders are not"
+    assert asked(30) == first
+
+
+def test_a_page_of_all_records_takes_5_however_many_users_have_them(store, backend, wire, monkeypatch):
+    for number in range(30):
+        store.agent(f"u{number:02}", "w").set_many({"a": 1, "b": 2})
+    everything = [one.id for one in backend.all_documents(Fields.KEY, 100).documents]
+    assert len(everything) == 60
+    assert wire.of(lambda: backend.all_documents(Fields.KEY, 100)) == 4
+    assert wire.of(lambda: backend.all_documents(Fields.KEY, 31, everything[20])) == 5
+    monkeypatch.setattr("datastore_redis.reading.USERS_PAGE", 7)
+    for limit in (1, 2, 13, 14, 15, 59, 60, 61):
+        found, after = list[str](), None
+        while True:
+            page = backend.all_documents(Fields.KEY, limit, after)
+            found += [one.id for one in page.documents]
+            if (after := page.after) is None:
+                break
+            assert len(page.documents) == limit
+        assert found == everything

@@ -1,25 +1,19 @@
-"""What passes between the client's connections and the server, with faults to let happen."""
+"""What passes between redis-py's connections and the server: commands, as they are packed."""
 
 import threading
-from collections import deque
 
 from redis import Connection
 from redis import exceptions as client
 
 from datastore_redis import client as adapter
+from tests.adapters import connections
 
 
-class Wire:
-    """Notes the commands of each request, as they are packed.
-
-    Attributes:
-        requests: The names of the commands of each request.
-    """
+class Wire(connections.Wire):
+    """Notes the names of the commands of each request."""
 
     def __init__(self, monkeypatch):
-        self.requests = []
-        self.faults = deque()
-        self.meanwhile = lambda: None
+        super().__init__()
         pack, read = adapter.packed, Connection.read_response
         send = Connection.send_packed_command
         left, now = {}, threading.local()
@@ -59,15 +53,3 @@ class Wire:
         monkeypatch.setattr(adapter, "packed", packed)
         monkeypatch.setattr(Connection, "send_packed_command", send_packed_command)
         monkeypatch.setattr(Connection, "read_response", read_response)
-
-    def meet(self, *faults, meanwhile=None):
-        """Let these happen to the next requests: ``unsent``, ``unanswered`` after it was carried out, or ``None``."""
-        self.faults.extend(faults)
-        if meanwhile is not None:
-            self.meanwhile = meanwhile
-
-    def of(self, call):
-        """Return how many requests a call takes."""
-        self.requests.clear()
-        call()
-        return len(self.requests)
