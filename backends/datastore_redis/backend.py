@@ -73,13 +73,19 @@ class RedisBackend(ComposedBackend):
                 raise found
             return int(found) if found is not None and found.isdigit() else None
 
+        kind = b""
+
         def write() -> None:
-            if not create:
+            if create:
+                session.ask(("SET", names.format, formats.FORMAT, "NX"))
+            elif kind == b"none":
                 raise ConfigurationError(f"there is no {where}, and it may not be made (create=false)", backend=NAME)
-            session.ask(("SET", names.format, formats.FORMAT, "NX"))
 
         def is_empty() -> bool:
-            return not session.ask(("EXISTS", names.users))[0]
+            # Or of this version: no earlier one knew Redis, and after FLUSHALL open stores write on.
+            nonlocal kind
+            kind = session.ask(("TYPE", names.users))[0]
+            return kind in (b"none", b"zset")
 
         formats.settle(read, is_empty, write, f"the {where}", NAME, earlier=self._settings.earlier_format)
 

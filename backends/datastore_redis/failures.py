@@ -18,8 +18,9 @@ from datastore.errors import (
 )
 
 NAME = "redis"
-_CODE = re.compile(r"(?:^|[ :]-|\bERR )([A-Z]{2,})\b")
-"""The code of an answer. Redis 6 puts that of a command within a script behind words of its own, after a hyphen."""
+_CODE = re.compile(r"(?:^|[ :]-|\bERR |@user_script:\d+: )([A-Z]{2,})\b")
+"""The code of an answer. Redis 6 puts that of a command within a script behind words of its own: after a hyphen if the
+command was not allowed, and after the place in the script if it failed."""
 _DENIED = frozenset(("NOAUTH", "WRONGPASS", "NOPERM"))
 _LATER = {
     "READONLY": "it is a read-only replica",

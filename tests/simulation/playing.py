@@ -11,6 +11,7 @@ from tests.simulation.couch import CouchDatabase
 from tests.simulation.dynamodb import DynamoDatabase
 from tests.simulation.firestore import FirestoreDatabase
 from tests.simulation.memory import MemoryDatabase
+from tests.simulation.redis import RedisDatabase
 from tests.simulation.sqlite import SqliteDatabase
 from tests.simulation.tokens import TokenDatabase
 
@@ -21,6 +22,7 @@ BACKENDS: dict[str, Callable[[], Database]] = {
     "sqlite": SqliteDatabase,
     "dynamodb": DynamoDatabase,
     "firestore": FirestoreDatabase,
+    "redis": RedisDatabase,
 }
 """The models of databases, by the name that the command line takes."""
 

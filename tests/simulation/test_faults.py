@@ -9,7 +9,15 @@ import pytest
 
 from datastore.conformance.simulation.databases import Database
 from tests.full import times
-from tests.simulation import around_faulty, dynamodb_faulty, faulty, firestore_faulty, memory_faulty, own_faulty
+from tests.simulation import (
+    around_faulty,
+    dynamodb_faulty,
+    faulty,
+    firestore_faulty,
+    memory_faulty,
+    own_faulty,
+    redis_faulty,
+)
 from tests.simulation.playing import BACKENDS, draw, play, shrunk
 from tests.simulation.tokens import TokenDatabase
 
@@ -28,6 +36,7 @@ FAULTY: dict[tuple[str, str], Callable[[], Database]] = {
     **{("memory", name): database for name, database in memory_faulty.FAULTY.items()},
     **{("dynamodb", name): database for name, database in dynamodb_faulty.FAULTY.items()},
     **{("firestore", name): database for name, database in firestore_faulty.FAULTY.items()},
+    **{("redis", name): database for name, database in redis_faulty.FAULTY.items()},
 }
 """The databases that have one fault each, by the backend and the fault."""
 
@@ -112,6 +121,32 @@ FINDS = {
     ("firestore", "a delete that does not look"): Find(
         "A delete says that there was a record without having looked", 0, 1
     ),
+    ("redis", "a lost answer counted twice"): Find(
+        "A count of accesses whose answer was lost is sent again, and the script does not look for its mark", 77, 7
+    ),
+    ("redis", "counting revives"): Find("Counting the accesses of a deleted record creates it", 44, 5),
+    ("redis", "a write over any token"): Find("A write is carried out whatever token the record has", 94, 9),
+    ("redis", "an id listed twice"): Find(
+        "The id of a record stays in the sorted set as it was, beside the one with a new expiry", 0, 7
+    ),
+    ("redis", "an end that stays"): Find("A write without a `ttl` leaves the expiry that the record had", 22, 2),
+    ("redis", "what has expired is counted"): Find(
+        "The sorted set of what expires is not subtracted from a count", 79, 2
+    ),
+    ("redis", "a refusal for done"): Find(
+        "A write that was refused for want of memory, or by a replica, counts as done", 2, 4
+    ),
+    ("redis", "a connection kept"): Find("A connection is kept whose answers nobody has read", 5, 6),
+    ("redis", "scripts are not sent again"): Find(
+        "A server that has forgotten its scripts is not sent them again", 3, 6
+    ),
+    ("redis", "gone by the server's clock"): Find(
+        "Redis removes a record at a time of its own clock (`PEXPIREAT`)", 3, 8
+    ),
+    ("redis", "gone when it has expired"): Find(
+        "Redis removes a record as soon as it has expired, by the clock of who wrote it", 3, 8
+    ),
+    ("redis", "nothing is synced"): Find("Nothing is synced, although `appendfsync always` was promised", 22, 3),
 }
 
 

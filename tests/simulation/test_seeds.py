@@ -13,6 +13,7 @@ from datastore.conformance.simulation.history import BEGAN
 from datastore_couchdb.backend import CouchBackend
 from datastore_dynamodb.backend import DynamoBackend
 from datastore_firestore.backend import FirestoreBackend
+from datastore_redis.backend import RedisBackend
 from datastore_sqlite.backend import SqliteBackend
 from tests.full import times
 from tests.simulation import written
@@ -72,6 +73,7 @@ def test_all_is_well(backend):
         ("sqlite", SqliteBackend),
         ("dynamodb", DynamoBackend),
         ("firestore", FirestoreBackend),
+        ("redis", RedisBackend),
     ],
 )
 def test_a_connection_that_is_left_open_is_found(backend, adapter):

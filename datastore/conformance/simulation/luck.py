@@ -26,7 +26,8 @@ MORE = ("answer cut", "restart", "interrupted", "made anew")
 """What can happen as well, where the database says so. A database may have others of its own (`Client.request`)."""
 _RARE = ("killed", "restart", "made anew", "power lost")
 ANSWERED = frozenset({"throttled", "clock jump", "made anew", "unprocessed", "conflict", "not connected"})
-"""After these, the client knows what became of the request. The last three are faults of some databases only."""
+ANSWERED |= {"no memory", "read-only", "server clock jump"}
+"""After these, the client knows what became of the request. The first three can happen everywhere."""
 HARMLESS = ANSWERED | {"request lost", "error before", "reset before", "killed before", "restart"}
 """After these, the request was certainly not carried out; or nothing happened to it at all."""
 
