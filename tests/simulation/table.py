@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 from tests.simulation import test_faults
-from tests.simulation.playing import collect_seldom, draw, play, shrunk
+from tests.simulation.playing import BACKENDS, collect_seldom, draw, play, shrunk
 from tests.simulation.test_faults import FAULTY, FINDS, GUIDE, MOST_RUNS, MOST_STEPS, Find, row
 
 _HEAD = "| backend | fault | seed | steps |\n|---|---|---|---|\n"
@@ -23,10 +23,10 @@ Fault = tuple[str, str]
 def found(fault: Fault) -> tuple[Fault, Find | None]:
     """Return how a fault is found; ``None`` if it is not, in as many runs as it may take."""
     collect_seldom()
-    database = FAULTY[fault]
+    sound, database = BACKENDS[fault[0]], FAULTY[fault]
     for seed in range(MOST_RUNS):
-        played = play(draw(str(seed), database), database)
-        if played.wrong and (steps := shrunk(played, database).steps) <= MOST_STEPS:
+        played = play(plan := draw(str(seed), database), database)
+        if played.wrong and not play(plan, sound).wrong and (steps := shrunk(played, database).steps) <= MOST_STEPS:
             return fault, FINDS[fault]._replace(seed=seed, steps=steps)
     return fault, None
 
@@ -50,9 +50,11 @@ def main() -> None:
     """Look for all faults, or for those of some backends."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.table")
     parser.add_argument("--backend", action="append", help="the faults on this one alone; may be repeated")
+    parser.add_argument("--name", action="append", help="the faults of these names alone; may be repeated")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="how many of them look")
     options = parser.parse_args()
-    wanted = [fault for fault in FAULTY if options.backend is None or fault[0] in options.backend]
+    asked = (options.backend, options.name)
+    wanted = [one for one in FAULTY if all(some is None or it in some for it, some in zip(one, asked, strict=True))]
     finds = {}
     with multiprocessing.get_context("spawn").Pool(options.processes) as workers:
         for fault, find in workers.imap_unordered(found, wanted):
