@@ -26,7 +26,8 @@ _KEPT_WHILE_FAILING = 100  # times max_pending: the records whose counts are kep
 _MOST_KEPT = 100_000  # and not more than this, unless max_pending is more
 _REST = 19  # the thread pauses after a flush for this many times its duration, but never longer than the interval
 _LONGEST_REST = 10.0  # seconds; in a longer pause too many accesses could collect
-_LOOKS = 3  # how often documents are read until no flush began or ended during a read
+LOOKS = (False, False, True)
+"""So often documents are read until no flush began or ended during a read; for each time whether it is the last."""
 _HELD = 0.001  # seconds between two checks whether a fork is over
 _PER_WRITE = 1_000  # accesses handed to the backend at once
 _SUMMED_AT_ONCE = 1_000  # this many noted accesses are summed up at once
@@ -85,7 +86,8 @@ class AccessTracker:
         self._noted: deque[_Noted] = deque()
         self._pending: dict[str, _Pending] = {}
         self._in_flight: dict[str, _Pending] = {}
-        self._changes = 0  # incremented whenever accesses move from one of these three to another
+        self.changes = 0
+        """Incremented whenever accesses move from one of these three to another."""
         self._summing = Turns("summing up accesses")  # guards _pending and _in_flight; never held during I/O
         self._flushing = Turns("writing access counts")  # held during a flush, so that there is one at a time
         self._wake = threading.Event()
@@ -145,7 +147,7 @@ class AccessTracker:
         with self._flushing.take():
             with self._summing.take():
                 self._sum()
-                self._changes += 1
+                self.changes += 1
                 self._in_flight, self._pending = self._due() if only_due else (self._pending, {})
             unwritten = list(self._in_flight.items())
             try:
@@ -166,7 +168,7 @@ class AccessTracker:
             finally:
                 with self._summing.take():
                     self._in_flight = {}
-                    self._changes += 1
+                    self.changes += 1
                     if unwritten:
                         self._take_back(unwritten)
 
@@ -189,17 +191,36 @@ class AccessTracker:
 
     def with_pending(self, read: Callable[[], Sequence[Document]]) -> Sequence[Document]:
         """Read documents and add the accesses noted here that are not in them; never waits for a flush."""
-        for look in range(1, _LOOKS + 1):
-            before = self._changes
-            documents = read()
-            with self._summing.take():
-                # If no flush began or ended meanwhile, it is certain which accesses the documents do not include.
-                if self._changes == before or look == _LOOKS:
-                    self._sum()
-                    if not self._pending and not self._in_flight:
-                        return documents
-                    return [self._with_pending(document) for document in documents]
+        for is_last in LOOKS:
+            before = self.changes
+            documents = self.add_pending(read(), before, is_last=is_last)
+            if documents is not None:
+                return documents
         raise AssertionError("the last look returns")
+
+    def add_pending(self, documents: Sequence[Document], before: int, *, is_last: bool) -> Sequence[Document] | None:
+        """Return documents with the accesses noted here that are not in them.
+
+        Args:
+            documents: The documents.
+            before: What `changes` was before they were read.
+            is_last: Whether they are returned in any case.
+
+        Returns:
+            The documents; ``None`` if it is not certain which accesses they include, so that they must be read again.
+        """
+        # Looked at in this order, each is empty only if what was there went to one that is looked at later, or is
+        # written, which is a change.
+        if not (self._noted or self._summing.are_taken or self._pending or self._in_flight) and self.changes == before:
+            return documents
+        with self._summing.take():
+            # If no flush began or ended meanwhile, it is certain which accesses the documents do not include.
+            if self.changes != before and not is_last:
+                return None
+            self._sum()
+            if not self._pending and not self._in_flight:
+                return documents
+            return [self._with_pending(document) for document in documents]
 
     def close(self) -> None:
         """Stop the thread and write the pending accesses; those that cannot be written are lost, and that is logged."""

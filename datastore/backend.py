@@ -25,6 +25,7 @@ from datastore.ids import EVERYTHING, IdRange
 
 if TYPE_CHECKING:
     from datastore.administration import Diagnostic
+    from datastore.queries.shaping import Sort
     from datastore.queries.tree import Path, Query
 
 __all__ = [
@@ -553,6 +554,29 @@ class Backend(ABC):
         """
         return None
 
+    def find_first(
+        self, range: IdRange, query: Query, sort: Sort, fields: Fields, number: int, at: str
+    ) -> DocumentPage | None:
+        """Return the documents of a range that come first, in an order, of those that match a query and are live.
+
+        It makes no difference but to how much is handed over: without it the store asks for all that match, and sorts
+        them. It sorts these as well, so they may come in any order, and others may be among them: those of which the
+        database cannot tell the place.
+
+        Args:
+            range: The ids.
+            query: What is asked.
+            sort: The order, as `datastore.queries.ordering.sort_key` has it. Equals are in the order of ids.
+            fields: How much of each document is needed.
+            number: How many documents, at most ``capabilities.scan_page``.
+            at: The time at which they are live.
+
+        Returns:
+            A page without ``after``: that is all. ``None`` if the database does not decide the query and the order, or
+            so many documents are too much at once.
+        """
+        return None
+
     def find(
         self,
         range: IdRange,
@@ -580,8 +604,8 @@ class Backend(ABC):
     def nearest(self, range: IdRange, vector: bytes, number: int, metric: str) -> list[str] | None:
         """Return the ids of the documents of a range whose `Put.vector` is nearest, or ``None`` if no index can say it.
 
-        This may be approximate, and what was written in the last minute may be missing. The store reads the documents
-        and compares them itself.
+        This may be approximate, what was written in the last minute may be missing, and a document that was written
+        again without a vector may be found by the one before. The store reads the documents and compares them itself.
 
         Args:
             range: The vectors of one namespace.

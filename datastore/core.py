@@ -15,7 +15,7 @@ from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast
 
 from datastore import deadlines, forks
-from datastore.access import AccessTracker, Tracking
+from datastore.access import LOOKS, AccessTracker, Tracking
 from datastore.backend import (
     ABILITIES,
     DONE,
@@ -369,20 +369,18 @@ class Core:
         try:
             if fields is not _ALL:
                 return self.call("listing", read)
-            return checked(self.call("listing", read)) if as_stored else self._whole_page(read)
+            tracker = self.tracker
+            for is_last in LOOKS:
+                changes = tracker.changes
+                page = checked(self.call("listing", read))
+                if as_stored:
+                    return page
+                found = tracker.add_pending(page.documents, changes, is_last=is_last)
+                if found is not None:
+                    return page if found is page.documents else DocumentPage(found, page.after, page.damaged)
+            raise AssertionError("the last look returns")
         finally:
             deadlines.end(before)
-
-    def _whole_page(self, read: Callable[[], DocumentPage]) -> DocumentPage:
-        page = DocumentPage((), None)
-
-        def documents() -> Sequence[Document]:
-            nonlocal page
-            page = checked(self.call("listing", read))
-            return page.documents
-
-        found = self.tracker.with_pending(documents)
-        return page if found is page.documents else DocumentPage(found, page.after, page.damaged)
 
     def write_one(self, write: Write) -> Outcome:
         """Apply one write and return its outcome, or raise the error in it."""

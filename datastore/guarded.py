@@ -36,6 +36,9 @@ from datastore.grants import Grant, Grants, Ranges
 from datastore.ids import area_ranges, decode_prefix, encode_name, home_of, is_system, scope_of, system_prefix
 from datastore.quotas import Account, Quota, account_of, check_quota, counts
 
+if TYPE_CHECKING:
+    from datastore.queries.shaping import Sort
+
 _ABILITIES: frozenset[Ability] = frozenset(
     {"namespaces", "namespace_stats", "count", "clear", "find", "purge", "read_at_once"}
 )
@@ -155,6 +158,13 @@ class GuardedBackend(Backend):
         """See `Backend.plan`. A plan is for one range: where there are several, what is found is checked here."""
         parts = self._guard.parts(range)
         return self.inner.plan(parts[0], query) if len(parts) == 1 else None
+
+    def find_first(
+        self, range: IdRange, query: Query, sort: Sort, fields: Fields, number: int, at: str
+    ) -> DocumentPage | None:
+        """See `Backend.find_first`; as for a plan, it is for one range."""
+        parts = self._guard.parts(range)
+        return self.inner.find_first(parts[0], query, sort, fields, number, at) if len(parts) == 1 else None
 
     def find(
         self,

@@ -12,7 +12,17 @@ _CHANGING: frozenset[Ability] = frozenset(
     {"clear", "forget", "ensure_index", "ensure_vectors", "purge", "restore", "drop_tenant", "drop"}
 )
 """The optional methods that write."""
-_PASSED_ON = ("read", "scan", "plan", "find_few", "document_count", "examine", "before_fork", "after_fork")
+_PASSED_ON = (
+    "read",
+    "scan",
+    "plan",
+    "find_few",
+    "find_first",
+    "document_count",
+    "examine",
+    "before_fork",
+    "after_fork",
+)
 
 
 class ReadOnlyBackend(Backend):

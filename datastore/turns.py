@@ -60,6 +60,11 @@ class Turns:
             self._wait(turn, seconds)
         return turn
 
+    @property
+    def are_taken(self) -> bool:
+        """Whether some call has a turn, or waits for one."""
+        return bool(self._queue)
+
     def reset(self) -> None:
         """Forget all turns: a forked child does not have the threads that took them."""
         self._queue = deque()

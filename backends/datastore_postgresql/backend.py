@@ -10,6 +10,7 @@ from datastore.adapters.knowledge import Memory
 from datastore.adapters.remembering import REMEMBERED
 from datastore.administration import Diagnostic
 from datastore.backend import Capabilities, DocumentPage, Fields, IdRange, NamespaceStats, Plan, Query
+from datastore.queries.shaping import Sort
 from datastore.queries.tree import Path
 from datastore_postgresql.admin import examine
 from datastore_postgresql.client import Session, Settings
@@ -100,6 +101,15 @@ class PostgresBackend(ComposedBackend):
         Requests: 1; 0 for an empty range.
         """
         return self._finder.find(range, cast("PostgresPlan", plan), fields, limit, after, reverse=reverse)
+
+    def find_first(
+        self, range: IdRange, query: Query, sort: Sort, fields: Fields, number: int, at: str
+    ) -> DocumentPage | None:
+        """See `Backend.find_first`.
+
+        Requests: 1; 0 for an empty range, or if PostgreSQL does not decide the filter or the order.
+        """
+        return self._finder.first(range, query, sort, fields, number, at)
 
     def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
         """See `Backend.ensure_index`.

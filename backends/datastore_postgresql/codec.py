@@ -19,7 +19,7 @@ from datastore.contents import value_of_stored
 from datastore.documents import UNDECODABLE, check, foreign
 from datastore.errors import DamagedRecordError, InvalidValueError
 from datastore.ids import home_of
-from datastore.values import decode
+from datastore.values import decode, decode_all
 from datastore_postgresql.client import Row
 
 UNKNOWN = "-"
@@ -33,6 +33,7 @@ ESCAPE = "\x01"
 """Begins a name with a NUL, which no column of text can hold."""
 _VALUE = """coalesce("valueText", "value"::text)"""
 _METADATA = """coalesce("metadataText", "metadata"::text)"""
+SIZE = """coalesce("bytes", octet_length("value"::text), octet_length("valueText"), 0)"""
 KEY = '"_id", "expiresAt"'
 FOR_VALUE = f'"_id", "createdAt", "revision", "expiresAt", {_VALUE}, "content"'
 PROVENANCE = (
@@ -46,6 +47,10 @@ COLUMNS = {
     Fields.ALL: f"{FOR_VALUE}, {PROVENANCE}",
 }
 """What is read of a row."""
+RAW = {
+    fields: ", ".join(dict.fromkeys(re.findall(r'"\w+"', f"{columns}, {SIZE}"))) for fields, columns in COLUMNS.items()
+}
+"""The columns that these are made of, and the size."""
 UNLESS_SURE = {
     fields: columns.replace(_VALUE, f"CASE WHEN sure THEN NULL ELSE {_VALUE} END")
     for fields, columns in COLUMNS.items()
@@ -98,6 +103,14 @@ def document_of(row: Row, fields: Fields) -> Document:
         value = decode(json)
     first = id, created_at, read_name(revision), expires_at, value
     return Document(*first) if fields is not Fields.ALL else Document(*first, *_provenance(row[6:13]))  # type: ignore[arg-type]  # a revision that is there has a name
+
+
+def documents_of(rows: Sequence[Row], fields: Fields) -> list[Document]:
+    """Return what `document_of` returns for each of some rows, and for most values in less time than one by one."""
+    if fields is not Fields.VALUE or not all(row[5] is None and (row[2] or ESCAPE)[0] != ESCAPE for row in rows):
+        return [document_of(row, fields) for row in rows]
+    values = decode_all([row[4] for row in rows])
+    return [Document(row[0], row[1], row[2], row[3], value) for row, value in zip(rows, values, strict=True)]
 
 
 def _provenance(row: Sequence[Any]) -> tuple[Any, ...]:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from datastore.adapters.pushdown import push, query_of
-from datastore.backend import Document, DocumentPage, Fields, IdRange, Plan, Query
-from datastore.documents import fields_of
+from datastore.backend import DocumentPage, Fields, IdRange, Plan, Query
 from datastore.ids import scope_of
-from datastore.queries.tree import Path, asks
+from datastore.queries.shaping import Sort
+from datastore.queries.tree import Path
+from datastore.turns import keep_newest
 from datastore_postgresql.building import build
 from datastore_postgresql.client import Session
-from datastore_postgresql.indexes import Index, Way, best_search, declare, ways_of
-from datastore_postgresql.queries import Sql
-from datastore_postgresql.reading import Reader, bounds
+from datastore_postgresql.indexes import Index, best_search, declare, ways_of
+from datastore_postgresql.queries import Sql, as_json
+from datastore_postgresql.reading import Narrowed, Reader
+from datastore_postgresql.sorting import order_of
 
-if TYPE_CHECKING:
-    from datastore.queries.matcher import Predicate
+_MOST_KNOWN = 256
+_ANY_LENGTH = 2_000_000
+"""No text has as many characters."""
+_NOTHING_LEFT = Query()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,18 +30,38 @@ class PostgresPlan(Plan):
     """A plan, with what a page needs of it.
 
     Attributes:
-        where: The SQL that says whether a row may match, and so is worth reading.
-        sure: The SQL that says whether a row certainly matches what the database decides.
-        parameters: The parameters of all.
-        ways: The ways by which an index finds the rows; none if none does.
+        narrowed: The SQL of the conditions.
+        parameters: Their parameters.
         decided: The part of the query that the database decides, to check the rows that it is not sure of.
     """
 
-    where: str
-    sure: str
-    parameters: dict[str, Any]
-    ways: Sequence[Way]
+    narrowed: Narrowed
+    parameters: Mapping[str, Any]
     decided: Query
+
+
+class Known(NamedTuple):
+    """What a plan holds for all queries with its outline (`datastore.queries.outlines`)."""
+
+    narrowed: Narrowed
+    index_name: str | None
+    kinds: Sequence[str]
+    """The types of the parameters."""
+    longest: int
+    """How many characters of a text tell where it is in the index."""
+
+    def parameters(self, query: Query) -> dict[str, Any] | None:
+        """Return the parameters for a query, one for each constant; ``None`` if its SQL may be another one."""
+        constants = [one for one in query.constants or () if one is not None]
+        if len(constants) != len(self.kinds):
+            return None
+        for one in constants:
+            if type(one) is tuple or (type(one) is str and len(one) >= self.longest):
+                return None
+        return {
+            f"p{number}": as_json(one) if kind == "jsonb" else one
+            for number, (one, kind) in enumerate(zip(constants, self.kinds, strict=True))
+        }
 
 
 class Finder:
@@ -57,34 +81,42 @@ class Finder:
         self._schema = schema
         self._reader = reader
         self._indexes = {index.name: index for index in known}
+        self._known: dict[Hashable, Known] = {}
 
     def plan(self, range: IdRange, query: Query) -> PostgresPlan | None:
-        """See `Backend.plan`. It asks nothing: indexes are those that were there, or that this process has made."""
+        """See `Backend.plan`. It asks nothing: indexes are those that were there, or that this process has made.
+
+        Translating a filter takes as long as asking for a few records. Programs ask the same few questions with other
+        constants, and these are parameters: so what was made of one query serves for others with its outline.
+        """
+        scope = scope_of(range)
+        namespace = None if scope is None else scope[1]
+        outline = None if query.outline is None else (query.outline, namespace)
+        known = self._known.get(outline)
+        parameters = None if known is None else known.parameters(query)
+        if known is not None and parameters is not None:
+            return _plan(query, _NOTHING_LEFT, query, known.narrowed, parameters, known.index_name)
         sql = Sql()
         found = push(query, sql, tuple)
         if found is None:
             return None
         where = " AND ".join([f"({piece.expression}) IS NOT FALSE" for piece in found.pieces]) or "TRUE"
         sure = " AND ".join([f"({piece.expression}) IS TRUE" for piece in found.pieces if piece.exact]) or "TRUE"
-        scope = scope_of(range)
         filters = [piece.filter for piece in found.pieces if piece.about == "value"]
-        search = None if scope is None else best_search(list(self._indexes.values()), scope[1], filters)
-        ways: list[Way] = []
-        if search is not None:
-            ways = ways_of(search, ":".join(range.start.split(":")[:2]), sql.bind)
-            if len(found.pieces) > len(search.keys):  # others must be looked at, too
-                ways = [way._replace(decides=False) for way in ways]
-        return PostgresPlan(
-            pushed=found.pushed,
-            residual=found.residual,
-            native={"searches": [way.condition for way in ways], "where": where, "parameters": sql.parameters},
-            index=None if search is None else search.on.name,
-            where=where,
-            sure=sure,
-            parameters=sql.parameters,
-            ways=ways,
-            decided=query_of([piece for piece in found.pieces if piece.exact]),
-        )
+        search = None if namespace is None else best_search(list(self._indexes.values()), namespace, filters)
+        ways = [] if search is None else ways_of(search, sql.bind)
+        if search is not None and len(found.pieces) > len(search.keys):  # others must be looked at, too
+            ways = [way._replace(decides=False) for way in ways]
+        index = None if search is None else search.on.name
+        narrowed = Narrowed(where, sure, tuple(ways))
+        decided = query_of([piece for piece in found.pieces if piece.exact])
+        plan = _plan(found.pushed, found.residual, decided, narrowed, sql.parameters, index)
+        if outline is not None and decided == found.pushed == query:
+            known = Known(narrowed, index, sql.kinds, _ANY_LENGTH if search is None else search.on.longest)
+            if known.parameters(query) == sql.parameters:
+                self._known[outline] = known
+                keep_newest(self._known, _MOST_KNOWN)
+        return plan
 
     def find(
         self, range: IdRange, plan: PostgresPlan, fields: Fields, limit: int, after: str | None, *, reverse: bool
@@ -93,21 +125,21 @@ class Finder:
 
         Requests: 1; 0 for an empty range.
         """
-        within, parameters = bounds(range, after, reverse=reverse)
-        if parameters["start"] >= parameters["end"]:
-            return DocumentPage((), None)
         return self._reader.page(
-            within,
-            {**parameters, **plan.parameters},
-            fields,
-            limit,
-            reverse=reverse,
-            where=plan.where,
-            ways=plan.ways,
-            sure=plan.sure,
-            matches=_closer_look(plan.decided),
-            looked_at=Fields.ALL if asks(plan.decided.meta) else Fields.VALUE,
+            range, fields, limit, after, plan.narrowed, plan.parameters, plan.decided, reverse=reverse
         )
+
+    def first(
+        self, range: IdRange, query: Query, sort: Sort, fields: Fields, number: int, at: str
+    ) -> DocumentPage | None:
+        """See `Backend.find_first`.
+
+        Requests: 1; 0 for an empty range, or if PostgreSQL does not decide the filter or the order.
+        """
+        order, plan = order_of(sort), self.plan(range, query)
+        if order is None or plan is None or plan.residual:
+            return None
+        return self._reader.first(range, fields, order, number, plan.narrowed, plan.parameters, plan.decided, at)
 
     def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
         """See `Backend.ensure_index`. Others read and write meanwhile.
@@ -120,15 +152,25 @@ class Finder:
         if index.name not in self._indexes:
             build(self._session, self._schema, self._table, index.name, index.body, index.comment)
             self._indexes[index.name] = index
+            self._known = {}  # it may serve better
         return index.name
 
 
-def _closer_look(query: Query) -> Callable[[Document], bool] | None:
-    """Return what tells whether a document matches; ``None`` if all do."""
-    from datastore.queries.matcher import compile_filter  # here, because a store that is opened need not ask anything
-
-    value: Predicate | None = compile_filter(query.value) if asks(query.value) else None
-    meta: Predicate | None = compile_filter(query.meta) if asks(query.meta) else None
-    if value is None and meta is None:
-        return None
-    return lambda one: (value is None or value(one.value)) and (meta is None or meta(fields_of(one)))
+def _plan(
+    pushed: Query,
+    residual: Query,
+    decided: Query,
+    narrowed: Narrowed,
+    parameters: Mapping[str, Any],
+    index: str | None,
+) -> PostgresPlan:
+    searches = [way.condition for way in narrowed.ways]
+    return PostgresPlan(
+        pushed=pushed,
+        residual=residual,
+        native={"searches": searches, "where": narrowed.where, "parameters": parameters},
+        index=index,
+        narrowed=narrowed,
+        parameters=parameters,
+        decided=decided,
+    )

@@ -27,13 +27,15 @@ from datastore.errors import UnsupportedError
 from datastore.ids import encode_name
 from datastore.queries.tree import Compare, Condition, Field, Filter, In, Path
 from datastore_postgresql.failures import NAME
-from datastore_postgresql.queries import as_json, kind_of, quoted, value_at
+from datastore_postgresql.queries import TEXT, as_json, kind_of, quoted, value_at
 from datastore_postgresql.reading import PREFIX
 from datastore_postgresql.schema import TABLE
 
 Bind: TypeAlias = Callable[[Any, str], str]
 Key: TypeAlias = tuple[str, str]
 """What the two expressions of a field are for a value."""
+Points: TypeAlias = dict[Key, Any]
+"""Keys, each with a constant that has it."""
 
 MOST_FIELDS = 8
 _CHARACTERS = 160
@@ -43,7 +45,7 @@ _MERGED = 12
 _MOST_SEARCHES = 64
 _NO_NUMBER = "0"
 _ANYTHING = ("a", _NO_NUMBER)
-_NOTHING: list[Key] = [("m", _NO_NUMBER), ("z", _NO_NUMBER)]
+_NOTHING: Points = {("m", _NO_NUMBER): None, ("z", _NO_NUMBER): None}
 """A missing field, and null."""
 
 
@@ -135,7 +137,7 @@ def _key_expressions(path: Path, longest: int) -> tuple[str, str]:
 class Keys(NamedTuple):
     """The keys of all values for which the conditions on one field may hold, besides `_ANYTHING`."""
 
-    points: list[Key]
+    points: Points
     bounds: list[tuple[str, str | float]]
     """Operators and constants, of the range that the keys are in if there are no points."""
     decide: bool = False
@@ -157,27 +159,26 @@ def _keys(condition: Condition, longest: int) -> Keys | None:
         case Compare("$eq", value):
             return Keys(_points(value, longest), [], not _shares_key(value, longest))
         case In(values):
-            points = list(dict.fromkeys(key for value in values for key in _points(value, longest)))
+            points = {key: value for value in values for key in _points(value, longest)}
             return Keys(points, [], not any(_shares_key(value, longest) for value in values))
         case Compare(operator, str() as text):
-            text = text.partition("\0")[0][:longest]
-            return Keys([], [(">=" if operator.startswith("$g") else "<=", text)])
+            return Keys({}, [(">=" if operator.startswith("$g") else "<=", text.partition("\0")[0])])
         case Compare(operator, int() | float() as number) if not isinstance(number, bool):
-            return Keys([], [(">=" if operator.startswith("$g") else "<=", number)])
+            return Keys({}, [(">=" if operator.startswith("$g") else "<=", number)])
     return None
 
 
-def _points(value: Any, longest: int) -> list[Key]:
+def _points(value: Any, longest: int) -> Points:
     """Return the keys that a value equal to this one may have, besides `_ANYTHING`."""
     if value is None:
         return _NOTHING
     if isinstance(value, str):
-        return [] if "\0" in value else [("s" + value[:longest], _NO_NUMBER)]
+        return {} if "\0" in value else {("s" + value[:longest], _NO_NUMBER): value}
     if isinstance(value, bool):
-        return [("b" + as_json(value), _NO_NUMBER)]
+        return {("b" + as_json(value), _NO_NUMBER): value}
     if isinstance(value, int | float):
-        return [("n", as_json(value))]
-    return [("o", _NO_NUMBER)] if isinstance(value, dict) else []
+        return {("n", as_json(int(value) if value == int(value) else value)): value}  # equal numbers have one key
+    return {("o", _NO_NUMBER): value} if isinstance(value, dict) else {}
 
 
 def _shares_key(value: Any, longest: int) -> bool:
@@ -190,7 +191,7 @@ def _both(one: Keys, other: Keys) -> Keys:
     if one.bounds and other.bounds:
         kind = type(one.bounds[0][1])
         same = [bound for bound in other.bounds if isinstance(bound[1], str) == issubclass(kind, str)]
-        return Keys([], one.bounds + same)
+        return Keys({}, one.bounds + same)
     return min(one, other, key=lambda keys: (bool(keys.bounds), len(keys.points)))._replace(decide=False)
 
 
@@ -227,7 +228,7 @@ def _is_ranged(keys: Sequence[Keys]) -> bool:
 
 
 class Way(NamedTuple):
-    """One of the ways to find rows in an index."""
+    """One of the ways to find rows in an index. The beginning of the ids is the parameter ``scope``."""
 
     condition: str
     """The SQL condition for these rows. No row fulfils those of two ways."""
@@ -235,7 +236,7 @@ class Way(NamedTuple):
     """Whether a row that is found certainly fulfils the conditions of the search."""
 
 
-def ways_of(search: Search, prefix: str, bind: Bind) -> list[Way]:
+def ways_of(search: Search, bind: Bind) -> list[Way]:
     """Return the ways to find the rows of a search.
 
     There is one for each combination of keys, if there are few: PostgreSQL reads the rows of each in the order of ids,
@@ -243,18 +244,18 @@ def ways_of(search: Search, prefix: str, bind: Bind) -> list[Way]:
 
     Args:
         search: The search.
-        prefix: The beginning of the ids, without the last colon.
-        bind: Returns the SQL of a parameter.
+        bind: Returns the SQL of a parameter. It is asked for those that the condition of the row has, too: then
+            nothing but these depends on the constants of a query.
     """
     index = search.on
-    scope = f"{PREFIX} = {bind(prefix, 'text')}" + (f" AND {index.condition}" if index.condition else "")
+    scope = f"{PREFIX} = %(scope)s::text" + (f" AND {index.condition}" if index.condition else "")
     number = 1
     for keys in search.keys:
         number *= len(keys.points) + 1
     ways: list[list[Way]] = []
     parts = 1
     for keys, expressions in zip(search.keys, index.keys, strict=False):
-        ways.append(_ways(keys, *expressions, bind, merged=number <= _MERGED))
+        ways.append(_ways(keys, *expressions, index.longest, bind, merged=number <= _MERGED))
         parts *= len(ways[-1])
         if parts > _MOST_SEARCHES:
             ways.pop()
@@ -268,22 +269,25 @@ def ways_of(search: Search, prefix: str, bind: Bind) -> list[Way]:
     ]
 
 
-def _ways(keys: Keys, text: str, number: str, bind: Bind, *, merged: bool) -> list[Way]:
+def _ways(keys: Keys, text: str, number: str, longest: int, bind: Bind, *, merged: bool) -> list[Way]:
     """Return the ways to find the rows whose keys of a field are some of those to look at."""
 
-    def exactly(key: Key) -> Way:
-        constant = bind(key[1], "numeric") if key[0] == "n" else _NO_NUMBER
-        return Way(f"{text} = {bind(key[0], 'text')} AND {number} = {constant}", keys.decide and key != _ANYTHING)
+    def exactly(key: Key, constant: Any = None) -> Way:
+        is_text, is_number = isinstance(constant, str), key[0] == "n"
+        given = bind(as_json(constant), "jsonb") if is_text or is_number else ""
+        begins = f"'s' || left({given} {TEXT}, {longest})" if is_text else f"'{key[0]}'"
+        same = f"{text} = {begins} AND {number} = {f'{given}::numeric' if is_number else key[1]}"
+        return Way(same, keys.decide and key != _ANYTHING)
 
     anything = exactly(_ANYTHING)
     if keys.bounds:
         if isinstance(keys.bounds[0][1], str):
-            bounds = " AND ".join(f"{text} {how} {bind(f's{what}', 'text')}" for how, what in keys.bounds)
-            return [Way(f"{text} >= 's' AND {text} < 't' AND {bounds}", False), anything]
-        bounds = " AND ".join(f"{number} {how} {bind(as_json(what), 'numeric')}" for how, what in keys.bounds)
-        return [Way(f"{text} = 'n' AND {bounds}", False), anything]
+            bounds = [f"{text} {how} 's' || left({bind(what, 'text')}, {longest})" for how, what in keys.bounds]
+            return [Way(f"{text} >= 's' AND {text} < 't' AND {' AND '.join(bounds)}", False), anything]
+        bounds = [f"{number} {how} {bind(as_json(what), 'jsonb')}::numeric" for how, what in keys.bounds]
+        return [Way(f"{text} = 'n' AND {' AND '.join(bounds)}", False), anything]
     if merged:
-        return [*map(exactly, keys.points), anything]
+        return [*(exactly(key, constant) for key, constant in keys.points.items()), anything]
     texts = [point[0] for point in keys.points if point[0] != "n"]
     numbers = [point[1] for point in keys.points if point[0] == "n"]
     found = [f"{text} = ANY({bind([*texts, _ANYTHING[0]], 'text[]')}) AND {number} = {_NO_NUMBER}"]

@@ -10,6 +10,7 @@ import re
 import struct
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from types import NoneType
 from typing import Any, TypeAlias
 
 from psycopg.pq import Format
@@ -20,10 +21,9 @@ from datastore_postgresql.failures import NAME
 Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
 """Text without NUL, integers, bytes, ``None``, and lists of them."""
 
-NULL = "\x01"
-"""Stands for NULL while an array is written: no text that the store sends is this alone."""
 _PLACE = re.compile(r"%(?:%|s|\((\w+)\)s)")
-_BYTEA = 17  # https://www.postgresql.org/docs/current/datatype-oid.html
+_BYTEA, _TEXT = 17, 25  # https://www.postgresql.org/docs/current/datatype-oid.html
+_NULL = b"\xff\xff\xff\xff"
 
 
 @lru_cache(maxsize=512)
@@ -57,8 +57,7 @@ def encoded(parameters: Sequence[Any]) -> tuple[list[bytes | None], list[Format]
             values.append(None)
             continue
         if type(parameter) is list:
-            of_bytes = any(type(one) is bytes for one in parameter)
-            parameter = _array_of_bytes(parameter) if of_bytes else _array_of(parameter)
+            parameter = _array_of(parameter)
         if type(parameter) is str:
             if "\0" in parameter:
                 raise InternalError("a text for PostgreSQL has a NUL", backend=NAME)
@@ -71,19 +70,15 @@ def encoded(parameters: Sequence[Any]) -> tuple[list[bytes | None], list[Format]
     return values, formats
 
 
-def _array_of(texts: Sequence[str | int | None]) -> str:
-    """Return texts as an array. The client would look at each character that it escapes.
+def _array_of(items: Sequence[Any]) -> str | bytes:
+    """Return items of one kind as an array: integers as text, others in binary form, in which nothing is escaped.
 
+    That form is the dimensions, whether there is a NULL, the type, the length, the first place, and the items.
     https://www.postgresql.org/docs/current/arrays.html#ARRAYS-INPUT
     """
-    joined = "\0".join([NULL if text is None else text if type(text) is str else str(text) for text in texts])
-    if joined.count("\0") != max(len(texts) - 1, 0):
-        raise InternalError("a text for PostgreSQL has a NUL", backend=NAME)
-    escaped = joined.replace("\\", "\\\\").replace('"', '\\"').replace("\0", '","')
-    return f'{{"{escaped}"}}'.replace(f'"{NULL}"', "NULL") if texts else "{}"
-
-
-def _array_of_bytes(items: Sequence[bytes | None]) -> bytes:
-    """Return bytes as an array in its binary form: dimensions, whether there is a NULL, the type, length, beginning."""
-    some = [b"\xff\xff\xff\xff" if one is None else len(one).to_bytes(4) + one for one in items]
-    return struct.pack("!5i", 1, 1, _BYTEA, len(items), 1) + b"".join(some)
+    kinds = set(map(type, items)) - {NoneType}
+    if kinds <= {int}:
+        return f"{{{','.join(['NULL' if one is None else str(one) for one in items])}}}"
+    texts = [one.encode() if type(one) is str else one for one in items]
+    parts = [_NULL if one is None else len(one).to_bytes(4) + one for one in texts]
+    return struct.pack("!5i", 1, 1, _BYTEA if bytes in kinds else _TEXT, len(items), 1) + b"".join(parts)

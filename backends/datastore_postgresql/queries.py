@@ -50,7 +50,7 @@ _COLUMNS = ("key", "createdByAgent", "updatedByAgent", "createdAt", "updatedAt",
 """The columns that may decide a filter on provenance. Counts are left out, because some are not yet written."""
 _NULLABLE = ("updatedByAgent", "expiresAt")
 _OPERATORS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
-_TEXT = "#>> '{}'"
+TEXT = "#>> '{}'"
 """Follows a value, and makes text of it."""
 
 
@@ -62,6 +62,9 @@ class Sql(SqlDialect):
 
     def __init__(self) -> None:
         self.parameters: dict[str, Any] = {}
+        self.kinds: list[str] = []
+        """The type of each parameter."""
+        self._names: dict[tuple[str, str], str] = {}
         self._fields = 0
 
     def condition(self, about: About, path: Path, condition: Condition) -> Translation[str]:
@@ -76,9 +79,14 @@ class Sql(SqlDialect):
         return self._column(path, condition)
 
     def bind(self, value: Any, kind: str) -> str:
-        """Return the SQL of a parameter that stands for a value of a type."""
-        name = f"p{len(self.parameters)}"
-        self.parameters[name] = value
+        """Return the SQL of a parameter that stands for a value of a type. A text is bound once."""
+        name = self._names.get((value, kind)) if type(value) is str else None
+        if name is None:
+            name = f"p{len(self.parameters)}"
+            self.parameters[name] = value
+            self.kinds.append(kind)
+            if type(value) is str:
+                self._names[value, kind] = name
         return f"%({name})s::{kind}"
 
     def _json(self, column: str, path: Path, condition: Condition) -> Translation[str]:
@@ -99,8 +107,8 @@ class Sql(SqlDialect):
         """Return the SQL for what a condition compares with, bound once; empty if there is no such thing."""
         match condition:
             case In(values):
-                kept = [value for value in values if value is not None and not _has_nul(value)]
-                return f"ANY({self.bind(list(map(as_json, kept)), 'text[]')}::jsonb[])"
+                kept = [as_json(value) for value in values if value is not None and not _has_nul(value)]
+                return self.bind(kept[0], "jsonb") if len(kept) == 1 else f"ANY({self.bind(kept, 'text[]')}::jsonb[])"
             case Compare(_, str() as text):
                 return self.bind(text.partition("\0")[0], "text")
             case Compare(_, bool() | int() | float() as value):
@@ -149,7 +157,7 @@ def _cases(condition: Condition, constant: str, value: str) -> dict[str, str]:
         case Compare(_, dict() | list() as wanted):
             cases[_KINDS[type(wanted)]] = _PERHAPS
         case Compare(_, str()):
-            cases["string"] = _text_compared(f'({value} {_TEXT}) COLLATE "C"', condition, constant)
+            cases["string"] = _text_compared(f'({value} {TEXT}) COLLATE "C"', condition, constant)
         case Compare(operator, wanted):
             cases[_KINDS[type(wanted)]] = f"{value} {_OPERATORS[operator]} {constant}"
         case HasType(names):

@@ -3,26 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING
+from functools import lru_cache, partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from datastore.adapters.knowledge import Memory
-from datastore.backend import BareDocuments, Document, DocumentPage, Fields, IdRange, NamespaceStats
-from datastore.documents import UNDECODABLE, decoded, name_of, split
+from datastore.backend import BareDocuments, Document, DocumentPage, Fields, IdRange, NamespaceStats, Query
+from datastore.documents import UNDECODABLE, decoded, fields_of, name_of, split
+from datastore.errors import DamagedRecordError
+from datastore.queries.tree import asks
 from datastore.times import parse_time
 from datastore_postgresql.client import Row, Session
-from datastore_postgresql.codec import COLUMNS, CONDITIONS, UNLESS_SURE, document_of, read_name, seen_of
+from datastore_postgresql.codec import (
+    COLUMNS,
+    CONDITIONS,
+    RAW,
+    SIZE,
+    UNLESS_SURE,
+    document_of,
+    documents_of,
+    read_name,
+    seen_of,
+)
 
 if TYPE_CHECKING:
     from datastore_postgresql.indexes import Way
+    from datastore_postgresql.sorting import Order
 
+WITHIN = '"_id" >= %(start)s AND "_id" < %(end)s'
 SCAN_PAGE = 10_000
 PAGE_BYTES = 8_000_000
 """A page ends with the record whose value reaches this many bytes."""
-SIZE = """coalesce("bytes", octet_length("value"::text), octet_length("valueText"), 0)"""
+MOST_UNPLACED = 1_000
+"""The most records whose place in an order PostgreSQL cannot tell that are handed over besides the first ones."""
 PREFIX = """substring("_id" FROM '^[^:]*:[^:]*')"""
 LIVE = '("expiresAt" IS NULL OR "expiresAt" > %(at)s)'
 _TIME = r"'^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$'"
+
+
+class Narrowed(NamedTuple):
+    """The SQL of the conditions on the rows of a page."""
+
+    where: str = "TRUE"
+    """Whether a row may be wanted, and so is worth reading."""
+    sure: str = "TRUE"
+    """Whether a row certainly fulfils what the database decides."""
+    ways: tuple[Way, ...] = ()
+    """How an index finds the rows; empty if none does."""
+
+
+_ALL, _ANYTHING, _NONE = Narrowed(), Query(), MappingProxyType[str, object]({})
 
 
 class Reader:
@@ -46,81 +76,59 @@ class Reader:
         """
         one = len(ids) == 1
         rows = self._session.ask(self._read[fields, one], (ids[0] if one else list(ids),))
-        documents: dict[str, Document] = {}
-        for row in rows:
-            id = row[0]
-            try:
-                document = document_of(row, fields)
-            except UNDECODABLE:  # the closer look finds out what it is
-                document = decoded(id, partial(document_of, row, fields))
-            documents[id] = document
-            if fields is not Fields.KEY:
-                self._memory.note(id, seen_of(document, row, fields))
-        return documents
+        try:
+            found = documents_of(rows, fields)
+        except UNDECODABLE:  # the closer look finds out which one, and what it is
+            found = [decoded(row[0], partial(document_of, row, fields)) for row in rows]
+        if fields is not Fields.KEY:
+            for row, document in zip(rows, found, strict=True):
+                self._memory.note(document.id, seen_of(document, row, fields))
+        return {document.id: document for document in found}
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None, *, reverse: bool) -> DocumentPage:
         """See `Backend.scan`.
 
         Requests: 1; 0 for an empty range.
         """
-        within, parameters = bounds(range, after, reverse=reverse)
-        if parameters["start"] >= parameters["end"]:
-            return DocumentPage((), None)
-        return self.page(within, parameters, fields, limit, reverse=reverse)
+        return self.page(range, fields, limit, after, reverse=reverse)
 
     def page(
         self,
-        within: str,
-        parameters: Mapping[str, object],
+        range: IdRange,
         fields: Fields,
         limit: int,
+        after: str | None,
+        narrowed: Narrowed = _ALL,
+        parameters: Mapping[str, object] = _NONE,
+        decided: Query = _ANYTHING,
         *,
-        reverse: bool = False,
-        where: str = "TRUE",
-        ways: Sequence[Way] = (),
-        sure: str = "TRUE",
-        matches: Callable[[Document], bool] | None = None,
-        looked_at: Fields = Fields.KEY,
+        reverse: bool,
     ) -> DocumentPage:
         """Return a page of the rows that fulfil some conditions, in the order of their ids.
 
         Args:
-            within: The condition for the range of ids.
-            parameters: The parameters of all conditions.
+            range: The ids.
             fields: How much of each is read.
             limit: The most rows.
+            after: The id that the page follows.
+            narrowed: The conditions.
+            parameters: Their parameters.
+            decided: What is asked of the rows that the database is not sure of.
             reverse: The opposite order.
-            where: Whether a row may be wanted.
-            ways: How an index finds them, if one does.
-            sure: Whether a row is certainly wanted; ``matches`` says it of the others.
-            matches: Whether a document is wanted.
-            looked_at: How much of a document ``matches`` looks at.
+
+        Requests: 1; 0 for an empty range.
         """
-        order = f'ORDER BY "_id" {"DESC" if reverse else "ASC"}'
-        parameters = {**parameters, "limit": limit, "most": PAGE_BYTES}
-        if fields is Fields.KEY and matches is None:
-            found = f'SELECT "_id", "expiresAt" FROM {self._table} WHERE {within} AND {where} {order} LIMIT %(limit)s'
-            rows = self._session.ask(found, parameters)
+        start, end = range
+        is_after = after is not None and not reverse and after >= start
+        if after is not None:
+            start, end = (after if is_after else start), (min(after, end) if reverse else end)
+        if start >= end:
+            return DocumentPage((), None)
+        read = max(fields, _looked_at(decided))
+        statement = _statement_for_page(self._table, narrowed, fields, read, is_after=is_after, reverse=reverse)
+        rows = self._session.ask(statement, _given(start, end, narrowed, parameters) | {"limit": limit})
+        if read is Fields.KEY:
             return DocumentPage(_bare(rows), rows[-1][0] if len(rows) == limit else None)
-        read = fields if matches is None else max(fields, looked_at)
-        columns, size = COLUMNS[read], SIZE
-        if fields is Fields.KEY:
-            columns, size = UNLESS_SURE[read], f"CASE WHEN sure THEN 0 ELSE {SIZE} END"
-        found = f"SELECT *, {sure} AS sure FROM {self._table} WHERE {within} AND {where}"
-        if ways:
-            decided = f"SELECT *, TRUE AS sure FROM {self._table} WHERE {within}"
-            some = [
-                f"({decided if way.decides else found} AND {way.condition} {order} LIMIT %(limit)s)" for way in ways
-            ]
-            found = f"SELECT * FROM ({' UNION ALL '.join(some)}) AS searched"
-        rows = self._session.ask(
-            f"""
-            SELECT {columns}, sure, total FROM (
-                SELECT *, {size} AS size, sum(({size})::float8) OVER ({order} ROWS UNBOUNDED PRECEDING) AS total
-                FROM ({found} {order} LIMIT %(limit)s) AS page
-            ) AS summed WHERE total - size < %(most)s {order}""",
-            parameters,
-        )
         more = bool(rows) and (len(rows) == limit or rows[-1][-1] >= PAGE_BYTES)
         after = rows[-1][0] if more else None
         unsure = {row[0] for row in rows if not row[-2]}
@@ -131,10 +139,58 @@ class Reader:
             bare = fields is Fields.KEY and row[0] not in unsure
             return Document(row[0], "", "", row[3]) if bare else document_of(row, read)
 
-        documents, broken = split(rows, lambda row: row[0], look)
-        if unsure and matches is not None:
+        documents: Sequence[Document]
+        broken: Sequence[DamagedRecordError] = ()
+        try:
+            documents = list(map(look, rows)) if fields is Fields.KEY else documents_of(rows, read)
+        except (DamagedRecordError, *UNDECODABLE):
+            documents, broken = split(rows, lambda row: row[0], look)
+        if unsure:
+            matches = _closer_look(decided)
             documents = [one for one in documents if one.id not in unsure or matches(one)]
         return DocumentPage(documents, after, broken)
+
+    def first(
+        self,
+        range: IdRange,
+        fields: Fields,
+        order: Order,
+        number: int,
+        narrowed: Narrowed,
+        parameters: Mapping[str, object],
+        decided: Query,
+        at: str,
+    ) -> DocumentPage | None:
+        """Return the first rows in an order that fulfil some conditions and are live, and all whose place is not told.
+
+        Args:
+            range: The ids.
+            fields: How much of each is read.
+            order: The order.
+            number: How many rows.
+            narrowed: The conditions.
+            parameters: Their parameters.
+            decided: What is asked of the rows that the database is not sure of.
+            at: The time at which they are live.
+
+        Returns:
+            ``None`` if the places of too many rows are not told, or it is too much at once.
+
+        Requests: 1; 0 for an empty range.
+        """
+        if range.start >= range.end:
+            return DocumentPage((), None)
+        read = max(fields, _looked_at(decided))
+        given = _given(range.start, range.end, narrowed, parameters)
+        given |= {"at": at, "number": number, "candidates": number + MOST_UNPLACED + 1, "unplaced": MOST_UNPLACED}
+        rows = self._session.ask(_statement_for_first(self._table, narrowed, order, read), given)
+        if rows and (rows[-1][-1] >= PAGE_BYTES or rows[0][-2] > MOST_UNPLACED):
+            return None
+        documents, broken = split(rows, lambda row: row[0], lambda row: document_of(row, read))
+        if unsure := {row[0] for row in rows if not row[-3]}:
+            matches = _closer_look(decided)
+            documents = [one for one in documents if one.id not in unsure or matches(one)]
+        return DocumentPage(documents, None, broken)
 
     def count(self, range: IdRange, at: str) -> int:
         """See `Backend.count`."""
@@ -188,15 +244,93 @@ def _bare(rows: Sequence[Row]) -> Sequence[Document]:
     return BareDocuments(ids, None if expiries.count(None) == len(expiries) else expiries)
 
 
-WITHIN = '"_id" >= %(start)s AND "_id" < %(end)s'
+def _closer_look(query: Query) -> Callable[[Document], bool]:
+    """Return what tells whether a document matches."""
+    from datastore.queries.matcher import compile_filter  # here, because a store that is opened need not ask anything
+
+    value = compile_filter(query.value) if asks(query.value) else None
+    meta = compile_filter(query.meta) if asks(query.meta) else None
+    return lambda one: (value is None or value(one.value)) and (meta is None or meta(fields_of(one)))
 
 
-def bounds(range: IdRange, after: str | None, *, reverse: bool) -> tuple[str, dict[str, str]]:
-    """Return the condition for the ids of a range that follow one, and its parameters."""
-    parameters: dict[str, str] = range._asdict()
-    if after is not None and reverse and after < range.end:
-        parameters["end"] = after
-    elif after is not None and not reverse and after >= range.start:
-        parameters["start"] = after
-        return WITHIN.replace(">=", ">"), parameters
-    return WITHIN, parameters
+def _looked_at(decided: Query) -> Fields:
+    """Return how much of a document `_closer_look` looks at."""
+    return Fields.KEY if not decided else Fields.ALL if asks(decided.meta) else Fields.VALUE
+
+
+def _given(start: str, end: str, narrowed: Narrowed, parameters: Mapping[str, object]) -> dict[str, object]:
+    """Return the parameters that every page has."""
+    given = {"start": start, "end": end, "most": PAGE_BYTES, **parameters}
+    if narrowed.ways:
+        given["scope"] = ":".join(start.split(":", 2)[:2])
+    return given
+
+
+def _found(table: str, columns: str, within: str, narrowed: Narrowed, which: str = "") -> str:
+    """Return the query for some columns of the rows that fulfil conditions, each with whether it is ``sure``.
+
+    Args:
+        table: The table.
+        columns: The columns.
+        within: The condition for the range of ids.
+        narrowed: The other ones.
+        which: Which of the rows of each way are enough.
+    """
+    where, sure, ways = narrowed
+    found = f"SELECT {columns}, {sure} AS sure FROM {table} WHERE {within} AND {where}"
+    if not ways:
+        return found
+    decided = f"SELECT {columns}, TRUE AS sure FROM {table} WHERE {within}"
+    some = [f"({decided if way.decides else found} AND {way.condition}{which})" for way in ways]
+    return f"SELECT * FROM ({' UNION ALL '.join(some)}) AS searched"
+
+
+@lru_cache(maxsize=256)
+def _statement_for_first(table: str, narrowed: Narrowed, order: Order, read: Fields) -> str:
+    """Return the statement for the first rows in an order; see `Reader.first`."""
+    by = f'is_placed, {order.by}, "_id"'  # those that have no place come first
+    return f"""
+        SELECT {COLUMNS[read]}, sure, unplaced, total FROM (
+            SELECT *, sum(({SIZE})::float8) OVER (ORDER BY place) AS total FROM (
+                SELECT *, row_number() OVER (ORDER BY {by}) AS place,
+                    count(*) FILTER (WHERE NOT is_placed) OVER () AS unplaced
+                FROM (
+                    SELECT *, sure AND {order.is_placed} AS is_placed FROM (
+                        SELECT *, {order.keys} FROM (
+                            SELECT *, {order.looked_at}
+                            FROM ({_found(table, "*", f"{WITHIN} AND {LIVE}", narrowed)}) AS found OFFSET 0
+                        ) AS looked_at OFFSET 0
+                    ) AS keyed ORDER BY {by} LIMIT %(candidates)s
+                ) AS candidates
+            ) AS placed
+            WHERE place <= unplaced + %(number)s AND (unplaced <= %(unplaced)s OR place = 1)
+        ) AS summed WHERE total - ({SIZE}) < %(most)s ORDER BY place"""
+
+
+@lru_cache(maxsize=256)
+def _statement_for_page(
+    table: str, narrowed: Narrowed, fields: Fields, read: Fields, *, is_after: bool, reverse: bool
+) -> str:
+    """Return the statement for a page; see `Reader.page`.
+
+    Args:
+        table: The table.
+        narrowed: The conditions.
+        fields: How much of each row is wanted.
+        read: How much is read of those that the database is not sure of, and of the others if that is wanted.
+        is_after: Whether the page follows an id.
+        reverse: The opposite order.
+    """
+    within = WITHIN.replace(">=", ">") if is_after else WITHIN
+    order = f'ORDER BY "_id" {"DESC" if reverse else "ASC"}'
+    if read is Fields.KEY:
+        return f'SELECT "_id", "expiresAt" FROM {table} WHERE {within} AND {narrowed.where} {order} LIMIT %(limit)s'
+    columns, size = COLUMNS[read], SIZE
+    if fields is Fields.KEY:
+        columns, size = UNLESS_SURE[read], f"CASE WHEN sure THEN 0 ELSE {SIZE} END"
+    found = _found(table, RAW[read], within, narrowed, f" {order} LIMIT %(limit)s")
+    return f"""
+        SELECT {columns}, sure, total FROM (
+            SELECT *, {size} AS size, sum(({size})::float8) OVER ({order} ROWS UNBOUNDED PRECEDING) AS total
+            FROM ({found} {order} LIMIT %(limit)s) AS page
+        ) AS summed WHERE total - size < %(most)s {order}"""

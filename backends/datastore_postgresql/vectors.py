@@ -1,7 +1,7 @@
 """The index of vectors, where the extension pgvector is there, in version 0.8 or newer.
 
-The first that is declared adds a column to the table, and each number of dimensions has an index (HNSW, by cosine) of
-its own, for all namespaces. Whether a search reads it, or the namespace, which is exact, the planner decides by how
+The first that is declared adds two columns to the table, and each number of dimensions has an index (HNSW, by cosine)
+of its own, for all namespaces. Whether a search reads it, or the namespace, which is exact, the planner decides by how
 large each is. Settings of a search hold for its statement alone: PostgreSQL computes what it compares with first, and
 they are made there.
 
@@ -21,6 +21,12 @@ from datastore_postgresql.failures import NAME
 from datastore_postgresql.reading import WITHIN
 from datastore_postgresql.schema import TABLE
 
+OF_VECTORS = ("vector", "vectorRevision")
+"""The columns: the second is the revision at which the row had the vector. A write without a vector leaves both as they
+are, for it knows nothing of columns that another process may have added: the vector then counts no longer."""
+_CURRENT = """CASE WHEN coalesce("vectorRevision", "revision") = "revision" THEN TRUE ELSE FALSE END"""
+"""Of a row that has a vector: whether it is that of its value. Of an equation alone the planner would expect that it
+holds for one row in two hundred, and would not use the index."""
 INDEX_OF = f"{TABLE}_vectors_"
 """What the name of an index begins with; the number of dimensions follows."""
 MOST = 1_000
@@ -64,7 +70,7 @@ class Vectors:
         )
         query = f"(SELECT CASE WHEN {settings} <> '' THEN %(vector)s::{at}vector({dimensions}) END)"
         statement = f"""
-            SELECT "_id" FROM {self._table} WHERE {WITHIN} AND {at}vector_dims("vector") = {dimensions}
+            SELECT "_id" FROM {self._table} WHERE {WITHIN} AND {at}vector_dims("vector") = {dimensions} AND {_CURRENT}
             ORDER BY ("vector"::{at}vector({dimensions}) OPERATOR({at}<=>) {query}){{exactly}} LIMIT %(number)s"""
         rows = self._session.ask(statement.format(exactly=""), parameters)
         if len(rows) < number:  # an index gives up after many that are not in the range; no index is of a sum
@@ -92,7 +98,9 @@ class Vectors:
         if at is None:
             raise UnsupportedError("pgvector is older than 0.8; searches are exact", backend=NAME)
         if not there:
-            self._session.ask(f'ALTER TABLE {self._table} ADD COLUMN IF NOT EXISTS "vector" {at}vector', ())
+            types = zip(OF_VECTORS, (f"{at}vector", 'text COLLATE "C"'), strict=True)
+            added = ", ".join(f'ADD COLUMN IF NOT EXISTS "{name}" {type}' for name, type in types)
+            self._session.ask(f"ALTER TABLE {self._table} {added}", ())
         self._at, name = at, f"{INDEX_OF}{dimensions}"
         body = (
             f'USING hnsw (("vector"::{at}vector({dimensions})) {at}vector_cosine_ops)'
@@ -108,9 +116,9 @@ class Vectors:
             SELECT n.nspname, string_to_array(e.extversion, '.')::int[], EXISTS (
                 SELECT FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
                 JOIN pg_namespace AS s ON s.oid = c.relnamespace
-                WHERE s.nspname = %s AND c.relname = %s AND a.attname = 'vector' AND NOT a.attisdropped)
+                WHERE s.nspname = %s AND c.relname = %s AND a.attname = %s AND NOT a.attisdropped)
             FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace WHERE e.extname = 'vector'""",
-            (self._schema, TABLE),
+            (self._schema, TABLE, OF_VECTORS[-1]),
         )
         if not rows or tuple(rows[0][1][:2]) < _OLDEST:
             return None, False

@@ -21,7 +21,7 @@ from datastore.values import encode
 from datastore_postgresql.client import Row, Session
 from datastore_postgresql.codec import STATE, held, known_of, written
 from datastore_postgresql.failures import NAME
-from datastore_postgresql.vectors import MOST_DIMENSIONS, Vectors, text_of
+from datastore_postgresql.vectors import MOST_DIMENSIONS, OF_VECTORS, Vectors, text_of
 
 _GIVEN: Mapping[str, str] = {
     "_id": "text",
@@ -49,6 +49,7 @@ _GIVEN: Mapping[str, str] = {
     "lastAccessedByAgent": "text",
     "lastAccessedAt": "text",
     "vector": "text",
+    "vectorRevision": "text",
 }
 """What changes take: ``how`` is one of those below, ``seen`` the token that a row must have; the others are columns."""
 _MAKE, _REPLACE, _CHANGE, _TOUCH, _REMOVE = "make", "replace", "change", "touch", "remove"
@@ -57,13 +58,16 @@ _KEPT = frozenset((_REPLACE, _CHANGE, _TOUCH))
 _COLUMNS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("token", "expiresAt", "fences"), _KEPT | {_MAKE}),
     **dict.fromkeys(("revision", "updatedAt", "updatedByAgent", "recentWrites"), _VALUED),
-    **dict.fromkeys(("value", "valueText", "content", "bytes", "metadata", "metadataText", "vector"), _VALUED),
+    **dict.fromkeys(("value", "valueText", "content", "bytes", "metadata", "metadataText"), _VALUED),
+    **dict.fromkeys(OF_VECTORS, _VALUED),
     **dict.fromkeys(("userId", "namespace", "key", "createdAt", "createdByAgent"), _WHOLE),
     **dict.fromkeys(("accessCount", "lastAccessedByAgent", "lastAccessedAt"), _WHOLE),
 }
 """By which kinds of changes a column is written."""
 _IF_GIVEN = ("metadata", "metadataText")
 """Without new metadata a `_CHANGE` leaves what there is."""
+_OFTEN_THE_SAME = _GIVEN.keys() - {"_id", "revision", "recentWrites", "value", "bytes"}
+"""What changes of one call often have in common, or do not have. The server then parses it once."""
 _JSON = ("value", "metadata")
 _NOTHING = ", ".join(["NULL::text"] * 6 + ["NULL::bigint"] + ["NULL::text"] * 6)
 _DONE = f'SELECT NULL::text, "_id", {_NOTHING} FROM done UNION ALL'
@@ -104,10 +108,11 @@ class Records(Primitives):
         done = {row[1] for row in rows if row[0] is None}
         stored = {row[1]: row for row in rows if row[0] is not None}
         results: list[Result] = []
+        applied = Applied(token)
         for change in changes:
             found = stored.get(change.id)
             if change.id in done:
-                results.append(Applied(token))
+                results.append(applied)
             elif found is None:  # it was not there when the statement began; perhaps somebody has made it since
                 results.append(Late(None if change.over is ABSENT else ABSENT))
             elif isinstance(change.over, Known) and change.token == found[0]:
@@ -120,22 +125,33 @@ class Records(Primitives):
         """Make one change, and return what `_statement` does."""
         how, row = _row_of(change, token)
         vector = self._vectors.at() if "vector" in row else None  # only where an index of them was declared
-        is_plain = how == _CHANGE and change.write.if_revision is None  # type: ignore[union-attr]  # only a `Put` is one
-        rows = self._session.ask(_statement_of_one(self._table, how, tuple(row), vector, is_plain=is_plain), row)
+        is_plain = _is_plain(how, change)
+        null = tuple([name for name, value in row.items() if value is None])
+        statement = _statement_of_one(self._table, how, tuple(row), null, vector, is_plain=is_plain)
+        rows = self._session.ask(statement, row)
         return rows or self._session.ask(self._load, ([change.id],)) if is_plain else rows
 
     def _some(self, changes: Sequence[Change], token: str) -> list[Row]:
         """Make several changes, and return what `_statement` does."""
-        given = [
-            _row_of(change, token) for change in sorted(changes, key=lambda change: change.id)
-        ]  # locks in one order
+        changes = sorted(changes, key=lambda change: change.id)  # locks in one order
+        given = [_row_of(change, token) for change in changes]
         vector = self._vectors.at() if any("vector" in row for _, row in given) else None
-        hows = frozenset(how for how, _ in given)
+        hows = frozenset([how for how, _ in given])
+        is_plain = all(map(_is_plain, [how for how, _ in given], changes))
         columns = {name: [row.get(name) for _, row in given] for name in _names(hows, vector)}
         columns["how"] = [how for how, _ in given]
-        same = {name for name, column in columns.items() if column.count(column[0]) == len(column)} - {"_id"}
+        same = {
+            name for name in _OFTEN_THE_SAME & columns.keys() if columns[name].count(columns[name][0]) == len(given)
+        }
+        null = frozenset([name for name in same if columns[name][0] is None])
         parameters = {name: column[0] if name in same else column for name, column in columns.items()}
-        return self._session.ask(_statement(self._table, hows, frozenset(same), vector), parameters)
+        rows = self._session.ask(
+            _statement(self._table, hows, frozenset(same), null, vector, is_plain=is_plain), parameters
+        )
+        if is_plain and len(rows) < len(changes):
+            done = {row[1] for row in rows}
+            rows = rows + self._session.ask(self._load, ([one.id for one in changes if one.id not in done],))
+        return rows
 
     def _counted(self, changes: Sequence[Change]) -> list[Result]:
         given = []
@@ -147,15 +163,19 @@ class Records(Primitives):
         return [Applied() if change.id in done else Late(ABSENT) for change in changes]
 
 
+def _is_plain(how: str, change: Change) -> bool:
+    """Return whether a change is made but for rare cases. It is then not asked at once what is there otherwise."""
+    return how == _CHANGE and change.write.if_revision is None  # type: ignore[union-attr]  # only a `Put` is one
+
+
 def _row_of(change: Change, token: str) -> tuple[str, dict[str, Any]]:
     """Return the kind of a change, and what the statement takes for it, with the token that it leaves."""
     write, after = change.write, change.after
     seen = None if change.over is ABSENT else change.token
-    row: dict[str, Any] = {"_id": write.id, "seen": seen}
     if isinstance(write, Delete):
-        return _REMOVE, row
+        return _REMOVE, {"_id": write.id, "seen": seen}
     assert isinstance(after, Known)  # noqa: S101  # a statement says what it finds, so no write begins with UNSEEN
-    row["token"], row["expiresAt"], row["fences"] = token, after.expires_at, change.fences or None
+    row = {"_id": write.id, "seen": seen, "token": token, "expiresAt": after.expires_at, "fences": after.fences or None}
     if not isinstance(write, Put | Restore):
         return _TOUCH, row
     json, content = write.json, content_of(write)
@@ -169,7 +189,7 @@ def _row_of(change: Change, token: str) -> tuple[str, dict[str, Any]]:
     if (metadata := change.metadata) is not None:
         row["metadata"], row["metadataText"] = held(metadata)
     if (vector := _vector_of(change)) is not None:
-        row["vector"] = vector
+        row["vector"], row["vectorRevision"] = vector, row["revision"]
     if change.live and not isinstance(write, Restore):
         return _CHANGE, row
     row["userId"], row["namespace"], row["key"] = map(written, (write.user_id, write.namespace, write.key))
@@ -186,13 +206,13 @@ def _vector_of(change: Change) -> str | None:
 
 def _names(hows: frozenset[str], vector: str | None) -> list[str]:
     """Return what changes of some kinds take; without a place for vectors, these are left out."""
-    columns = [name for name, takers in _COLUMNS.items() if takers & hows and (vector is not None or name != "vector")]
+    columns = [name for name, takers in _COLUMNS.items() if takers & hows and (vector or name not in OF_VECTORS)]
     return ["_id", *(["seen"] if hows != {_MAKE} else []), *columns]
 
 
 @lru_cache(maxsize=256)
 def _statement_of_one(
-    table: str, how: str, given: tuple[str, ...], vector: str | None = None, *, is_plain: bool = False
+    table: str, how: str, given: tuple[str, ...], null: tuple[str, ...], vector: str | None, *, is_plain: bool
 ) -> str:
     """Return the statement that makes one change. It returns the same as `_statement`, in half the time.
 
@@ -200,11 +220,13 @@ def _statement_of_one(
         table: The table.
         how: The kind of the change.
         given: What is given for it, each a parameter.
+        null: Which of these are NULL, and so no parameters.
         vector: As for `_statement`.
         is_plain: Whether it returns nothing if the change was not made. It then takes less time again.
     """
     columns = [name for name in _names(frozenset((how,)), vector) if name in given and name != "seen"]
     places = {name: f"%({name})s{f'::{vector}vector' if name == 'vector' else ''}" for name in columns}
+    places |= {name: "NULL" for name in columns if name in null}
     same = 'WHERE "_id" = %(_id)s AND coalesce("token", \'-\') = %(seen)s'
     if how == _MAKE:
         values = ", ".join(places.values())
@@ -222,7 +244,15 @@ def _statement_of_one(
 
 
 @lru_cache(maxsize=256)
-def _statement(table: str, hows: frozenset[str], same: frozenset[str], vector: str | None = None) -> str:
+def _statement(
+    table: str,
+    hows: frozenset[str],
+    same: frozenset[str],
+    null: frozenset[str],
+    vector: str | None,
+    *,
+    is_plain: bool,
+) -> str:
     """Return the statement that makes changes of some kinds: the server parses and plans no more than they need.
 
     It returns a row for each change that was made, without a token, and one of `STATE` for each other row that is
@@ -232,12 +262,15 @@ def _statement(table: str, hows: frozenset[str], same: frozenset[str], vector: s
         table: The table.
         hows: The kinds.
         same: What is the same for all changes: the parameter is this, and not an array.
+        null: What is NULL for all changes, and no parameter.
         vector: Where the type of vectors is, to store these as well (`Vectors.at`); ``None`` not to.
+        is_plain: Whether it says nothing of changes that were not made.
     """
     names = [*_names(hows, vector), "how"] if len(hows) > 1 else _names(hows, vector)
     arrays = [name for name in names if name not in same]
     types = dict.fromkeys(_JSON, "jsonb") | {"vector": f"{vector}vector"}
     raw = {name: f"%({name})s::{_GIVEN[name]}" if name in same else f'g."{name}"' for name in names}
+    raw |= {name: f"NULL::{_GIVEN[name]}" for name in null}
     cast = {name: f"{raw[name]}{f'::{types[name]}' if name in types else ''}" for name in names}
     columns = [name for name in names if name not in ("_id", "how", "seen")]
 
@@ -274,8 +307,10 @@ def _statement(table: str, hows: frozenset[str], same: frozenset[str], vector: s
         parts[name] += f' AND t."_id" = g."_id" AND coalesce(t."token", \'-\') = {raw["seen"]} RETURNING t."_id"'
     unnested = ", ".join(f"%({name})s::{_GIVEN[name]}[]" for name in arrays)
     done = " UNION ALL ".join(f'SELECT "_id" FROM {part}' for part in parts)
-    return f"""
-        WITH given ({_listed(arrays)}) AS MATERIALIZED (SELECT * FROM unnest({unnested}) ORDER BY 1),
+    given = f"WITH given ({_listed(arrays)}) AS MATERIALIZED (SELECT * FROM unnest({unnested}) ORDER BY 1)"
+    if is_plain:
+        return f"{given} {parts['changed'].replace('RETURNING', 'RETURNING NULL::text,')}"
+    return f"""{given},
         {", ".join(f"{name} AS ({part})" for name, part in parts.items())}, done AS ({done}) {_DONE}
         SELECT {STATE} FROM {table}
         WHERE "_id" IN (SELECT "_id" FROM given EXCEPT ALL SELECT "_id" FROM done)"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import repeat
@@ -18,6 +19,28 @@ VALUE = 4
 """The index of the value in a row that has one."""
 PAGE_BYTES = 8_000_000
 """A page ends soon after this many characters of values, so that large values do not fill the memory."""
+
+AT_FIRST = 8
+"""So many rows are read without a look at their size: values of the store take no more than a page together."""
+
+
+def are_all(rows: list[Row], cursor: sqlite3.Cursor, limit: int) -> bool:
+    """Add the rows that are left to those `AT_FIRST`, up to the size of a page; return whether there are no more."""
+    room = PAGE_BYTES - sum([size_of(row[VALUE]) for row in rows])
+    if room < 0 or len(rows) == limit:
+        return False
+    for row in cursor:
+        rows.append(row)
+        value = row[VALUE]
+        room -= len(value) if type(value) is str else size_of(value)
+        if room < 0 or len(rows) == limit:
+            return False
+    return True
+
+
+def size_of(stored: object) -> int:
+    """Return about how many bytes of memory a column takes."""
+    return len(stored) if isinstance(stored, str | bytes) else 0
 
 
 def _bare(row: Row) -> Document:
@@ -53,10 +76,9 @@ def _value_of(id: str, stored: str | bytes, fields: Fields = Fields.VALUE) -> An
 def _whole(row: Row) -> Document:
     id, created_at, revision, expires_at, value, metadata, creator, updated_at, count, reader, read_at, writer = row
     value, metadata = _value_of(id, value), {} if metadata == "{}" else decode(metadata)
-    # Fields by position, because by name they take twice as long.
-    return Document(
-        id, created_at, revision, expires_at, value, metadata, creator, updated_at, count, reader, read_at, writer
-    )
+    # By position: by name they take twice as long.
+    columns = id, created_at, revision, expires_at, value, metadata, creator, updated_at, count, reader, read_at, writer
+    return new_document(columns)
 
 
 def _all_with_value(rows: Sequence[Row]) -> list[Document]:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias, TypeVar
 
 from datastore.backend import Document
-from datastore.documents import UNDECODABLE, damaged, split
+from datastore.documents import MANY, UNDECODABLE, damaged, split
 from datastore.errors import DamagedRecordError
 
 T = TypeVar("T")
@@ -75,7 +75,7 @@ def documents_of(
         together: Makes all documents in less time, or raises one of `UNDECODABLE`.
     """
     try:
-        documents = together(rows) if together else list(map(document, rows))
+        documents = together(rows) if together and len(rows) >= MANY else list(map(document, rows))
         if {type(row[0]) for row in rows} <= {str}:
             return documents, ()
     except (DamagedRecordError, *UNDECODABLE):  # the closer look finds out which rows, and why
@@ -92,11 +92,6 @@ def _of_row(row: Row, document: Callable[[Row], Document]) -> Document:
 def shown(id: object) -> str:
     """Return the name that errors use for an id, which may be anything; `stored_id` turns it back."""
     return id.decode(errors="surrogateescape") if isinstance(id, bytes) else str(id)
-
-
-def size_of(stored: object) -> int:
-    """Return about how many bytes of memory a column takes."""
-    return len(stored) if isinstance(stored, str | bytes) else 0
 
 
 def stored_id(id: str) -> bytes | None:

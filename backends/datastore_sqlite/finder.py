@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
-from math import inf
+from collections.abc import Sequence
 from time import monotonic
-from typing import Concatenate, ParamSpec, TypeVar
 
 from datastore.backend import Document, DocumentPage, Fields, IdRange, Query
-from datastore.deadlines import until
 from datastore.queries.tree import Path
 from datastore_sqlite import indexes
-from datastore_sqlite.client import Connection
 from datastore_sqlite.finding import read_few, read_page
 from datastore_sqlite.opened import LOOK_SECONDS, Opened
 from datastore_sqlite.planning import SqlitePlan, known_plan, make_plan
-from datastore_sqlite.pools import give_up
 from datastore_sqlite.shapes import Shapes
 from datastore_sqlite.writing import Writer
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class Finder:
@@ -46,31 +37,13 @@ class Finder:
         parameters = known.short.parameters(query.constants)
         if parameters is None or not (known.short.finds_few or fields is Fields.KEY):
             return None
-        return self._reading(read_few, range, known, parameters, fields, limit)
+        return self._opened.read(read_few, range, known, parameters, fields, limit)
 
     def find(
         self, range: IdRange, plan: SqlitePlan, fields: Fields, limit: int, after: str | None, *, reverse: bool
     ) -> DocumentPage:
         """See `Backend.find`."""
-        return self._reading(read_page, range, plan, fields, limit, after, reverse)
-
-    def _reading(self, read: Callable[Concatenate[Connection, P], T], *arguments: P.args, **named: P.kwargs) -> T:
-        """Read with a connection, as ``with opened.lent()`` does in more time: this is the hot path of `find`."""
-        opened = self._opened
-        now = monotonic()
-        if now > opened.look_at:
-            opened.look(now)
-        connections = opened.connections
-        connection = connections.take(sys._getframe())
-        connection.deadline[0] = until()
-        try:
-            found = read(connection, *arguments, **named)
-        except BaseException as error:
-            give_up(connections, connection, error, opened.settings)
-            raise
-        connection.deadline[0] = inf
-        connections.give_back(connection)
-        return found
+        return self._opened.read(read_page, range, plan, fields, limit, after, reverse)
 
     def ensure_index(self, fields: Sequence[Path], encoded_namespace: str | None) -> str:
         """See `Backend.ensure_index`."""

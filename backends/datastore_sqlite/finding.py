@@ -17,8 +17,8 @@ from datastore.queries.tree import Filter, asks
 from datastore.turns import keep_newest
 from datastore.values import decode
 from datastore_sqlite.client import Connection
-from datastore_sqlite.codec import DOCUMENT, PAGE_BYTES, VALUE, Row, new_document
-from datastore_sqlite.damage import WELL_FORMED, documents_of, is_damage, reading, shown, size_of, stored_id
+from datastore_sqlite.codec import AT_FIRST, DOCUMENT, PAGE_BYTES, VALUE, Row, are_all, new_document, size_of
+from datastore_sqlite.damage import WELL_FORMED, documents_of, is_damage, reading, shown, stored_id
 from datastore_sqlite.indexes import MERGED, Index, Key, Probe, Search, key_expression
 from datastore_sqlite.planning import Bound, Known, SqlitePlan
 from datastore_sqlite.schema import TABLE
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from datastore_sqlite.short_pages import ShortPage
 
 _KEY, _WITH_VALUE = Fields.KEY, Fields.VALUE
-_AT_FIRST = 8
-"""So many rows are read without a look at their size: values of the store take no more than a page together."""
 _FEW = 16
 """So many documents are few. If a query has found more, the next one of its shape is planned at once."""
 _MOST_STATEMENTS = 16
@@ -160,14 +158,14 @@ def _first_rows(
     bounds: tuple[str | bytes, str | bytes] = range
     if not (range.start.isascii() and range.end.isascii()):
         bounds = stored_id(range.start) or range.start, stored_id(range.end) or range.end
-    after, few = None, limit if fields is _KEY else min(limit, _AT_FIRST)
+    after, few = None, limit if fields is _KEY else min(limit, AT_FIRST)
     try:
         cursor = connection.execute(statement, (user, namespace, *bounds, *parameters, limit))
         rows = cursor.fetchmany(few)
         if rows and rows[0][0] is None:  # as `ShortPage.statement` says
             cursor.close()
             return None, None
-        if len(rows) == few and not _are_all(rows, cursor, limit, fields):
+        if len(rows) == few and (fields is _KEY or not are_all(rows, cursor, limit)):
             after = _id(rows[-1])
             if plan is not None and not plan.in_order:
                 after = _Reader(connection, range, plan, fields, False).after_some(cursor, rows[-1])
@@ -177,20 +175,6 @@ def _first_rows(
             return None, None
         raise
     return rows, after
-
-
-def _are_all(rows: list[Row], cursor: sqlite3.Cursor, limit: int, fields: Fields) -> bool:
-    """Add the rows that are left, with values up to the size of a page; return whether there are no more."""
-    if fields is _KEY:
-        return False
-    room = PAGE_BYTES - sum([size_of(row[VALUE]) for row in rows])
-    while room >= 0 and len(rows) < limit:
-        row = cursor.fetchone()
-        if row is None:
-            return True
-        rows.append(row)
-        room -= size_of(row[VALUE])
-    return False
 
 
 def _sure_documents(rows: Sequence[Row], fields: Fields) -> Sequence[Document] | None:

@@ -14,7 +14,8 @@ from datastore.errors import ConfigurationError, PermissionDeniedError
 from datastore.urls import Url
 from datastore.values import UnreadableError, decode
 from datastore_sqlite.client import NAME, Settings
-from datastore_sqlite.damage import reading, size_of
+from datastore_sqlite.codec import size_of
+from datastore_sqlite.damage import reading
 from datastore_sqlite.failures import translate
 from datastore_sqlite.headers import read_beginning
 from datastore_sqlite.schema import TABLE

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from time import monotonic
+from typing import Concatenate, ParamSpec, TypeVar
 
+from datastore.deadlines import until
 from datastore_sqlite.client import Connection, File, Settings
 from datastore_sqlite.codec import Row
 from datastore_sqlite.failures import translate
-from datastore_sqlite.pools import Lent, OneConnection, Pool, ReadingPool
+from datastore_sqlite.pools import Lent, OneConnection, Pool, ReadingPool, give_up
 from datastore_sqlite.schema import check_version, open_file, open_to_read
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 LOOK_SECONDS = 0.01
 """For this long, reads trust that the file is still the one that was opened, and has the same indexes. Every write
@@ -48,6 +53,23 @@ class Opened:
             self.file = File.at(settings.path)
             self.connections = (ReadingPool if settings.read_only else Pool)(settings, self.file, first)
             self.look_at = 0.0
+
+    def read(self, read: Callable[Concatenate[Connection, P], T], *arguments: P.args, **named: P.kwargs) -> T:
+        """Return what a function reads with a connection, as ``with lent()`` does in more time: for hot paths."""
+        now = monotonic()
+        if now > self.look_at:
+            self.look(now)
+        connections = self.connections
+        connection = connections.take(sys._getframe())
+        connection.deadline[0] = until()
+        try:
+            found = read(connection, *arguments, **named)
+        except BaseException as error:
+            give_up(connections, connection, error, self.settings)
+            raise
+        connection.deadline[0] = inf
+        connections.give_back(connection)
+        return found
 
     def fetch(self, statement: str, parameters: Sequence[object]) -> list[Row]:
         """Return the rows of a statement that only reads."""

@@ -15,12 +15,12 @@ from datastore.stats import Stats
 from datastore.values import decode
 from datastore_sqlite import statements as sql
 from datastore_sqlite.client import Connection
-from datastore_sqlite.codec import DOCUMENT, DOCUMENTS, PAGE_BYTES, VALUE, Row, new_document
-from datastore_sqlite.damage import documents_of, is_damage, reading, shown, size_of, stored_id
+from datastore_sqlite.codec import AT_FIRST, DOCUMENT, DOCUMENTS, Row, are_all, new_document
+from datastore_sqlite.damage import documents_of, is_damage, reading, shown, stored_id
 from datastore_sqlite.failures import translate
 from datastore_sqlite.opened import Opened
 
-_WITH_VALUE = Fields.VALUE
+_KEY, _WITH_VALUE = Fields.KEY, Fields.VALUE
 _ROWS = 1_000
 
 
@@ -98,8 +98,7 @@ class Reader:
                 statement, parameters = sql.SCAN_BEFORE[fields], (range.start, _bound(after), limit)
         elif after is not None and after >= range.start:
             statement, parameters = sql.SCAN_AFTER[fields], (_bound(after), end, limit)
-        with self._opened.lent() as connection:
-            rows, complete = reading(connection, lambda: _page(connection, statement, parameters, fields, limit))
+        rows, complete = self._opened.read(_page, statement, parameters, fields, limit)
         documents, broken = documents_of(rows, DOCUMENT[fields], DOCUMENTS[fields])
         return DocumentPage(documents, None if complete else shown(rows[-1][0]), broken)
 
@@ -133,22 +132,18 @@ def _page(
     connection: Connection, statement: str, parameters: Row, fields: Fields, limit: int
 ) -> tuple[list[Row], bool]:
     """Return rows up to the size of a page, and whether there are no more."""
-    cursor = connection.execute(statement, parameters)
-    if fields is Fields.KEY:
-        rows = cursor.fetchall()
-        return rows, len(rows) < limit
-    found: list[Row] = []
-    room = PAGE_BYTES
-    try:
-        for row in cursor:
-            found.append(row)
-            value = row[VALUE]
-            room -= len(value) if type(value) is str else size_of(value)
-            if room < 0:
-                return found, False
-    finally:
+
+    def page() -> tuple[list[Row], bool]:
+        cursor = connection.execute(statement, parameters)
+        rows = cursor.fetchmany(limit if fields is _KEY else min(limit, AT_FIRST))
+        if len(rows) == limit:
+            return rows, False
+        if len(rows) < AT_FIRST or fields is _KEY or are_all(rows, cursor, limit):
+            return rows, True
         cursor.close()
-    return found, len(found) < limit
+        return rows, False
+
+    return reading(connection, page)
 
 
 def _bound(id: str) -> str | bytes:

@@ -12,14 +12,14 @@ from datastore import DamagedRecordError, Page, Record
 from datastore.bridges.extras import needs
 from datastore.bridges.langgraph_format import Place, known, place_of
 from datastore.bridges.langgraph_parts import Values
-from datastore.bridges.langgraph_reading import asking_writes, loading_writes, renewing
-from datastore.bridges.langgraph_thread import Context, finding
+from datastore.bridges.langgraph_reading import loading_writes, reading, renewing
+from datastore.bridges.langgraph_thread import Context, Whole, finding, newest, wholes
 from datastore.bridges.steps import Steps, ask
 
 with needs("LangGraph", "langgraph"):
     from langgraph.checkpoint.base import DeltaChannelHistory
 
-_ANCESTORS = 100
+_PAGE = 200
 
 
 def delta_history(
@@ -27,7 +27,7 @@ def delta_history(
 ) -> Steps[dict[str, DeltaChannelHistory]]:
     """Return the writes of each channel on the way to a checkpoint, since a value of it was stored, and this value.
 
-    Requests: 3 for up to 100 ancestors, and 1 for each 100 more.
+    Requests: 3 for up to 200 ancestors and pending writes, and 1 for each 200 more.
 
     Raises:
         DamagedRecordError: If ancestors that are needed were deleted: what is left of a channel would be wrong.
@@ -36,54 +36,48 @@ def delta_history(
         return {}
     place = place_of(config)
     named = config["configurable"].get("checkpoint_id")
-    target: Record | None
-    if named:
-        target = yield from finding(context, place, str(named))
-    else:
-        target = yield ask("last", place.checkpoints)
+    target: Whole | None = yield from (finding(context, place, str(named)) if named else newest(context, place))
     if target is None:
         return {channel: {"writes": []} for channel in channels}
-    path, seeds = yield from ancestors(place, target, channels)
+    path, seeds = yield from ancestors(place, target.record, channels)
     since = {channel: seeds.get(channel, path[-1] if path else None) for channel in channels}
-    written: dict[str, list[Record]] = {}
-    values, parts, there = Values(context), {}, {}
-    if path:
-        ids = [known(record)["checkpoint"]["id"] for record in path]
-        parts = {channel: values.need(known(at), [channel])[channel] for channel, at in seeds.items()}
-        there, page = yield [ask("get_records", values.keys), asking_writes(place, ids)]
-        for record in page.records:
-            if known(record)["checkpoint"] in ids:
-                written.setdefault(known(record)["checkpoint"], []).append(record)
-        yield from renewing(context, [*path, *there.values(), *(one for some in written.values() for one in some)])
+    values = Values(context)
+    parts = {channel: values.need(known(at.record), [channel])[channel] for channel, at in seeds.items()}
+    there, early = yield from reading(context, values, [known(whole.record) for whole in path])
+    if context.ttl is not None:
+        written = [one for whole in path for one in whole.writes] + [one for some in early.values() for one in some]
+        yield from renewing(context, [*(whole.record for whole in path), *written])
     history: dict[str, DeltaChannelHistory] = {channel: {"writes": []} for channel in channels}
     going = set()
-    for record in reversed(path):
-        going |= {channel for channel, at in since.items() if at is record}
-        for write in (yield from loading_writes(context, written.get(known(record)["checkpoint"]["id"], []))):
+    for whole in reversed(path):
+        going |= {channel for channel, at in since.items() if at is whole}
+        before = early.get((place, known(whole.record)["checkpoint"]["id"]), ())
+        for write in (yield from loading_writes(context, before, whole.writes)):
             if write[1] in going:
                 history[write[1]]["writes"].append(write)
     for channel, at in seeds.items():
-        history[channel]["seed"] = yield from values.value(known(at), channel, parts[channel], there)
+        history[channel]["seed"] = yield from values.value(known(at.record), channel, parts[channel], there)
     return history
 
 
-def ancestors(place: Place, target: Record, channels: Iterable[str]) -> Steps[tuple[list[Record], dict[str, Record]]]:
+def ancestors(place: Place, target: Record, channels: Iterable[str]) -> Steps[tuple[list[Whole], dict[str, Whole]]]:
     """Return the way back from a checkpoint, until each channel has a stored value, and where it has it."""
     kept = known(target)
     wanted, left = kept["parent"], set(channels)
     needed = left & kept["checkpoint"]["channel_versions"].keys()
-    path: list[Record] = []
-    seeds: dict[str, Record] = {}
+    path: list[Whole] = []
+    seeds: dict[str, Whole] = {}
+    writes: list[Record] = []
     cursor: str | None = None
     while wanted and left:
-        page: Page = yield ask("scan", place.checkpoints, end=target.key, reverse=True, limit=_ANCESTORS, cursor=cursor)
-        for record in page.records:
-            one = known(record)
+        page: Page = yield ask("scan", place.checkpoints, end=target.key, reverse=True, limit=_PAGE, cursor=cursor)
+        for whole in wholes(page.records, writes):
+            one = known(whole.record)
             if one["checkpoint"]["id"] != wanted or not left:
                 continue  # it is on another branch
-            path.append(record)
+            path.append(whole)
             for channel in left.intersection(one["stored"]):
-                seeds[channel] = record
+                seeds[channel] = whole
             left -= seeds.keys()
             wanted = None if one.get("pruned") else one["parent"]
         cursor = page.cursor

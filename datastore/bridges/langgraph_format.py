@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from datastore import DamagedRecordError, InvalidNameTypeError, Record, UnsupportedError
 
 FORMAT = 1
-CHECKPOINT = 2
-"""The format of checkpoints. Those of format 1 hold no values, and name the channels that have one without parts."""
+CHECKPOINT = 3
+"""The format of checkpoints. Of those before it all pending writes are under the id, and none beside the checkpoint.
+Those of format 1 hold no values, and name the channels that have one without parts."""
 IN_A_RECORD = 700_000
 """The most characters of a value that stand in a record, which may take 1,000,000 bytes; a larger value is a blob."""
 _LONG = re.compile(r"~[0-9a-f]{32}\Z")
@@ -32,6 +33,11 @@ def part(text: str, most: int = 100) -> str:
     return f"{encoded[: most - 33].decode('utf-8', 'ignore')}~{sha256(encoded).hexdigest()[:32]}"
 
 
+@lru_cache(1_000)
+def _path(kind: str, thread: str, ns: str) -> str:
+    return f"{kind}/{part(thread)}/{part(ns)}/"
+
+
 class Place(NamedTuple):
     """A thread and a checkpoint namespace, with the keys of what is kept for them."""
 
@@ -39,20 +45,20 @@ class Place(NamedTuple):
     ns: str
 
     @property
-    def _path(self) -> str:
-        return f"{part(self.thread)}/{part(self.ns)}/"
-
-    @property
     def checkpoints(self) -> str:
-        """The prefix of the checkpoints, in the order in which they were put."""
-        return f"checkpoint/{self._path}"
+        """The prefix of the checkpoints, in the order in which they were put, each followed by its pending writes."""
+        return _path("checkpoint", self.thread, self.ns)
 
     def checkpoint(self, number: int) -> str:
         return f"{self.checkpoints}{number:012}"
 
+    def write(self, number: int, task: str, index: int) -> str:
+        """The key of a pending write of a checkpoint, beside it."""
+        return f"{self.checkpoint(number)}/{part(task, 64)}/{index:04}"
+
     @property
     def numbers(self) -> str:
-        return f"number/{self._path}"
+        return _path("number", self.thread, self.ns)
 
     def number(self, checkpoint_id: str) -> str:
         """The key under which the number of a checkpoint is found by its id."""
@@ -60,21 +66,22 @@ class Place(NamedTuple):
 
     @property
     def values(self) -> str:
-        return f"value/{self._path}"
+        return _path("value", self.thread, self.ns)
 
     def value(self, channel: str, version: object) -> str:
         return f"{self.values}{part(channel)}/{part(str(version), 64)}"
 
     @property
-    def every_write(self) -> str:
-        return f"write/{self._path}"
+    def early_writes(self) -> str:
+        """The prefix of the pending writes that were put before their checkpoint had a number."""
+        return _path("write", self.thread, self.ns)
 
-    def writes(self, checkpoint_id: str) -> str:
-        """The prefix of the pending writes of a checkpoint."""
-        return f"{self.every_write}{part(checkpoint_id, 64)}/"
+    def early(self, checkpoint_id: str) -> str:
+        """The prefix of those of one checkpoint."""
+        return f"{self.early_writes}{part(checkpoint_id, 64)}/"
 
-    def write(self, checkpoint_id: str, task: str, index: int) -> str:
-        return f"{self.writes(checkpoint_id)}{part(task, 64)}/{index:04}"
+    def early_write(self, checkpoint_id: str, task: str, index: int) -> str:
+        return f"{self.early(checkpoint_id)}{part(task, 64)}/{index:04}"
 
     def run(self, run_id: str, checkpoint_id: str) -> str:
         return f"{run_prefix(run_id)}{part(self.thread)}/{part(self.ns)}/{part(checkpoint_id, 64)}"
@@ -82,6 +89,16 @@ class Place(NamedTuple):
 
 KINDS = ("checkpoint", "number", "value", "write")
 """The first parts of the keys under which a thread is kept; the second part is the thread."""
+
+
+def is_checkpoint(key: str) -> bool:
+    """Whether a key among `Place.checkpoints` is that of a checkpoint, and not of a pending write beside it."""
+    return key.count("/") == 3
+
+
+def number_in(key: str) -> int:
+    """Return the number of the checkpoint that a key among `Place.checkpoints` belongs to."""
+    return int(key.split("/", 4)[3])
 
 
 def run_prefix(run_id: str) -> str:
@@ -122,12 +139,17 @@ def known(record: Record) -> dict[str, Any]:
     number = value.get("format") if isinstance(value, dict) else None
     if type(number) is not int:
         raise DamagedRecordError(f"the record {record.id} is no part of a checkpoint")
-    if number not in (FORMAT, CHECKPOINT):
+    if not FORMAT <= number <= CHECKPOINT:
         raise UnsupportedError(
-            f"the record {record.id} has format {number} of checkpoints, and this version reads 1 and 2: "
+            f"the record {record.id} has format {number} of checkpoints, and this version reads 1 to {CHECKPOINT}: "
             "upgrade agent-datastore where it is read"
         )
-    return dict(value)
+    return value  # type: ignore[no-any-return]  # a dict, as was seen
+
+
+def has_early_writes(kept: Mapping[str, Any]) -> bool:
+    """Whether there may be pending writes of a checkpoint that are not beside it."""
+    return "early" in kept or kept["format"] < CHECKPOINT
 
 
 class Part(NamedTuple):

@@ -38,8 +38,13 @@ class Values:
             stored = seen.stored
         else:
             stored = {channel: stored_part(kept, channel) for channel in (channels or kept["stored"])}
+        remembered = self._context.parts.get
         for channel, part in stored.items():
-            self._need(kept, channel, part)
+            found = remembered(part.id)
+            if found is not None and self._context.ttl is None:
+                self.known[part.id] = found
+            else:
+                self._need(kept, channel, part)
         return stored
 
     def _need(self, kept: Mapping[str, Any], channel: str, part: Part) -> None:
@@ -54,6 +59,19 @@ class Values:
             if not inside:
                 self.keys.append(place_in(kept).value(channel, needed.version))
             needed, inside = needed.over, False
+
+    def all_of(
+        self, kept: Mapping[str, Any], stored: Mapping[str, Part], records: Mapping[str, Record]
+    ) -> Steps[dict[str, Any]]:
+        """Return what `need` has noted of a checkpoint, by the records that were read."""
+        load, remembered = self._context.serde.loads_typed, self.known.get
+        loaded = {}
+        for channel, part in stored.items():
+            found = remembered(part.id)
+            if found is None:
+                found = yield from self._serialised(kept, channel, part, records)
+            loaded[channel] = load(found)
+        return loaded
 
     def value(self, kept: Mapping[str, Any], channel: str, part: Part, records: Mapping[str, Record]) -> Steps[Any]:
         """Return the value of a channel, by the records that were read."""
@@ -97,12 +115,10 @@ class Values:
             stored = {name: part for name, part in seen.stored.items() if name != channel}
             self._context.seen[where] = replace(seen, stored=stored)
         for _ in range(_BACK):
-            parent: Record | None = None
-            if kept["parent"]:
-                parent = yield from finding(self._context, place_in(kept), kept["parent"])
+            parent = (yield from finding(self._context, place_in(kept), kept["parent"])) if kept["parent"] else None
             if parent is None:
                 break
-            kept = known(parent)
+            kept = known(parent.record)
             if channel in kept.get("values", ()) and stored_part(kept, channel).version == version:
                 return (yield from self._serialised(kept, channel, stored_part(kept, channel), {}))
         raise DamagedRecordError(f"a checkpoint names the record {key!r}, and there is none")

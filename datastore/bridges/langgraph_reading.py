@@ -5,43 +5,43 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 from datastore import BatchError, InvalidValueError, Item, Page, Record
 from datastore.bridges.extras import needs
-from datastore.bridges.langgraph_format import Part, Place, known, part, place_in, place_of
+from datastore.bridges.langgraph_format import Place, has_early_writes, known, part, place_in, place_of
 from datastore.bridges.langgraph_parts import Values, loading
-from datastore.bridges.langgraph_thread import HEAD, Context, configured, finding, noting
+from datastore.bridges.langgraph_thread import HEAD, Context, Whole, configured, finding, newest, noting, wholes
 from datastore.bridges.langgraph_values import unpacked
 from datastore.bridges.steps import Asked, Steps, ask
 
 with needs("LangGraph", "langgraph"):
     from langgraph.checkpoint.base import CheckpointTuple, writes_sort_key
 
-_PAGE = 50
+_PAGE = 100
 
 
 def getting(context: Context, config: Mapping[str, Any]) -> Steps[CheckpointTuple | None]:
     """Return a checkpoint, the newest one if none is named.
 
-    Requests: 2, and 1 for values that this process has neither read nor put, if there are any; 1 more if one is named
-    that it has not seen. Large values take those of blobs.
+    Requests: 1, and 1 for values that this process has neither read nor put, if there are any; 1 more if one is named
+    that it has not seen, or others have put many since it saw the thread. Large values take those of blobs.
     """
     place = place_of(config)
     named = config["configurable"].get("checkpoint_id")
-    record: Record | None
+    whole: Whole | None
     if named:
-        record = yield from finding(context, place, str(named))
+        whole = yield from finding(context, place, str(named))
     else:
-        record = yield ask("last", place.checkpoints)
-        if record is None:
+        whole = yield from newest(context, place)
+        if whole is None:
             context.empty[place] = True
         else:
             context.empty.pop(place)
-            noting(context, record)
-    if record is None:
+            noting(context, whole.record)
+    if whole is None:
         return None
-    (found,) = yield from _loading(context, [record])
+    (found,) = yield from _loading(context, [whole])
     if not named:
         found.config["configurable"][HEAD] = True
         return found
@@ -71,6 +71,7 @@ class Listing:
         self._before = ((before or {}).get("configurable") or {}).get("checkpoint_id")
         self._left = limit
         self._cursor: str | None = None
+        self._writes: list[Record] = []
         self._end: str | None = None
         self.goes_on = limit is None or limit > 0
 
@@ -78,18 +79,19 @@ class Listing:
         """Return the next checkpoints, and note whether there may be more."""
         if self._id and self._place is not None:
             self.goes_on = False
-            record: Record | None = yield from finding(context, self._place, self._id)
-            records = [record] if record is not None else []
+            named: Whole | None = yield from finding(context, self._place, self._id)
+            found = [named] if named is not None else []
         else:
-            records = yield from self._records(context)
-        chosen = [record for record in records if self._is_asked_for(known(record))]
+            found = yield from self._read(context)
+        chosen = [whole for whole in found if self._is_asked_for(known(whole.record))]
         if self._left is not None:
             chosen = chosen[: self._left]
             self._left -= len(chosen)
             self.goes_on = self.goes_on and self._left > 0
         return (yield from _loading(context, chosen)) if chosen else []
 
-    def _records(self, context: Context) -> Steps[list[Record]]:
+    def _read(self, context: Context) -> Steps[list[Whole]]:
+        """Return the checkpoints on the next page. Pending writes at its end wait for theirs on the page after it."""
         place = self._place
         if place is None:
             prefix = "checkpoint/"
@@ -98,14 +100,18 @@ class Listing:
         else:
             prefix = place.checkpoints
             if self._before and self._cursor is None:  # an id of another place is not found here, and is compared
-                at: Record | None = yield from finding(context, place, self._before)
-                self._end = at.key if at is not None else None
-        size = _PAGE if self._filter or self._left is None else min(_PAGE, self._left)
+                at: Whole | None = yield from finding(context, place, self._before)
+                self._end = at.record.key if at is not None else None
+        size = _PAGE if self._filter or self._left is None else min(_PAGE, 2 * self._left)  # each with a pending write
         end, cursor = self._end, self._cursor
         page: Page = yield ask("scan", prefix, end=end, reverse=True, limit=size, cursor=cursor)
         self._cursor = page.cursor
         self.goes_on = page.cursor is not None
-        return page.records
+        found = wholes(page.records, self._writes)
+        for whole in found:
+            kept = known(whole.record)
+            context.numbers[place_in(kept), kept["checkpoint"]["id"]] = whole.number
+        return found
 
     def _is_asked_for(self, kept: Mapping[str, Any]) -> bool:
         return (self._before is None or kept["checkpoint"]["id"] < self._before) and all(
@@ -113,65 +119,91 @@ class Listing:
         )
 
 
-def _loading(context: Context, records: Sequence[Record]) -> Steps[list[CheckpointTuple]]:
-    """Read the values and the pending writes of checkpoints.
+def _loading(context: Context, found: Sequence[Whole]) -> Steps[list[CheckpointTuple]]:
+    """Read the values of checkpoints, and those of their pending writes that are not beside them.
 
-    Requests: 1 for each place, and 1 for values that are neither remembered nor in the checkpoints themselves.
+    Requests: 1 for values that are neither remembered nor in the checkpoints themselves; 1 for each place in which
+        writes were put before their checkpoint.
     """
-    documents = [known(record) for record in records]
-    by_place: dict[Place, list[str]] = {}
+    documents = [known(whole.record) for whole in found]
     values = Values(context)
-    parts: list[Mapping[str, Part]] = []
-    for one in documents:
-        by_place.setdefault(place_in(one), []).append(one["checkpoint"]["id"])
-        parts.append(values.need(one))
-    asked = [asking_writes(place, ids) for place, ids in by_place.items()]
+    needed = [values.need(kept) for kept in documents]
+    there, early = yield from reading(context, values, documents)
+    tuples = []
+    for whole, kept, named in zip(found, documents, needed, strict=True):
+        place, checkpoint_id = place_in(kept), kept["checkpoint"]["id"]
+        loaded = yield from values.all_of(kept, named, there)
+        writes = []
+        if whole.writes or early:
+            writes = yield from loading_writes(context, early.get((place, checkpoint_id), ()), whole.writes)
+        checkpoint: Any = {**kept["checkpoint"], "channel_values": loaded}
+        metadata: Any = kept["metadata"]
+        if "others" in kept:
+            others = unpacked(context.serde, kept["others"])
+            checkpoint, metadata = {**checkpoint, **others["checkpoint"]}, {**metadata, **others["metadata"]}
+        parent = configured(place, kept["parent"]) if kept["parent"] else None
+        tuples.append(CheckpointTuple(configured(place, checkpoint_id), checkpoint, metadata, parent, writes))
+    return tuples
+
+
+Early: TypeAlias = Mapping[tuple[Place, str], list[Record]]
+"""By place and id of their checkpoint: pending writes that are not beside it."""
+
+
+def reading(
+    context: Context, values: Values, documents: Iterable[Mapping[str, Any]]
+) -> Steps[tuple[Mapping[str, Record], Early]]:
+    """Read the records that are needed of values, and the pending writes that are not beside their checkpoints."""
+    by_place: dict[Place, list[str]] = {}
+    for kept in documents:
+        if has_early_writes(kept):
+            by_place.setdefault(place_in(kept), []).append(kept["checkpoint"]["id"])
+    asked = [_asking_early(place, ids) for place, ids in by_place.items()]
     there: dict[str, Record] = {}
+    pages: list[Page] = []
     if values.keys:
         there, *pages = yield [ask("get_records", values.keys), *asked]
         yield from renewing(context, there.values())
-    else:
+    elif asked:
         pages = yield asked
-    pending: dict[tuple[Place, str], list[Record]] = {}
+    early: dict[tuple[Place, str], list[Record]] = {}
     for place, page in zip(by_place, pages, strict=True):
         for record in page.records:
-            pending.setdefault((place, known(record)["checkpoint"]), []).append(record)
-    found = []
-    for one, its_parts in zip(documents, parts, strict=True):
-        place, checkpoint_id = place_in(one), one["checkpoint"]["id"]
-        loaded = {}
-        for channel, named in its_parts.items():
-            remembered = values.known.get(named.id)
-            if remembered is not None:
-                loaded[channel] = context.serde.loads_typed(remembered)
-            else:
-                loaded[channel] = yield from values.value(one, channel, named, there)
-        writes = yield from loading_writes(context, pending.get((place, checkpoint_id), []))
-        others = unpacked(context.serde, one["others"]) if "others" in one else {"checkpoint": {}, "metadata": {}}
-        checkpoint: Any = {**one["checkpoint"], **others["checkpoint"], "channel_values": loaded}
-        metadata: Any = {**one["metadata"], **others["metadata"]}
-        parent = configured(place, one["parent"]) if one["parent"] else None
-        found.append(CheckpointTuple(configured(place, checkpoint_id), checkpoint, metadata, parent, writes))
-    return found
+            early.setdefault((place, known(record)["checkpoint"]), []).append(record)
+    return there, early
 
 
-def asking_writes(place: Place, ids: Sequence[str]) -> Asked:
+def _asking_early(place: Place, ids: Sequence[str]) -> Asked:
     """Ask for the pending writes of all checkpoints from the first id to the last one."""
-    first, last = place.writes(min(ids)), place.writes(max(ids))
+    first, last = place.early(min(ids)), place.early(max(ids))
     if first == last:
         return ask("scan", first)
     return ask("scan", start=first, end=f"{last[:-1]}0")  # 0 follows the slash
 
 
-def loading_writes(context: Context, records: Iterable[Record]) -> Steps[list[tuple[str, str, Any]]]:
-    """Return pending writes in the order in which a step applies them."""
-    kept = [(known(record), record) for record in records]
-    kept.sort(key=lambda one: writes_sort_key(one[0]["path"], one[0]["task"], one[0]["index"]))
+def loading_writes(
+    context: Context, early: Iterable[Record], beside: Iterable[Record]
+) -> Steps[list[tuple[str, str, Any]]]:
+    """Return pending writes in the order in which a step applies them.
+
+    Of one that was put again after its checkpoint there are two: the first one counts, or of a special one the last.
+    """
+    kept: dict[tuple[str, int], tuple[dict[str, Any], Record]] = {}
+    for records in (early, beside):
+        for record in records:
+            one = known(record)
+            at = one["task"], one["index"]
+            if at[1] < 0 or at not in kept:
+                kept[at] = one, record
     writes = []
-    for one, record in kept:
+    for one, record in sorted(kept.values(), key=_order) if len(kept) > 1 else kept.values():
         value = yield from loading(context, record)
         writes.append((one["task"], one["channel"], value))
     return writes
+
+
+def _order(write: tuple[dict[str, Any], Record]) -> Any:
+    return writes_sort_key(write[0]["path"], write[0]["task"], write[0]["index"])
 
 
 def _now() -> datetime:

@@ -97,11 +97,14 @@ class _Batch:
         self._names = names
         self._ops = ops
         self._puts: dict[tuple[str, str], PutOp] = {}  # of several puts of one item the last one counts
+        self._gets: dict[str, dict[str, list[int]]] = {}  # by namespace and key
         self._places: dict[Any, int] = {}  # of a text that is embedded, by the put or the operation that needs it
         self.texts: list[str] = []
         for at, op in enumerate(ops):
             check_namespace(op)
-            if isinstance(op, PutOp):
+            if isinstance(op, GetOp):
+                self._gets.setdefault(names.encoded(op.namespace), {}).setdefault(op.key, []).append(at)
+            elif isinstance(op, PutOp):
                 self._puts[names.encoded(op.namespace), op.key] = op
             elif isinstance(op, SearchOp):
                 as_query(op.filter)
@@ -119,31 +122,38 @@ class _Batch:
 
     def steps(self, vectors: list[list[float]]) -> Steps[list[Result]]:
         results: list[Result] = [None] * len(self._ops)
-        yield from self._getting(results)
+        if self._gets:
+            yield from self._getting(results)
         for at, op in enumerate(self._ops):
             if isinstance(op, SearchOp):
                 vector = vectors[self._places[at]] if at in self._places else None
                 results[at] = yield from self._searching(op, vector)
             elif isinstance(op, ListNamespacesOp):
                 results[at] = yield from self._listing(op)
-        yield from self._putting(vectors)
+        if self._puts:
+            yield from self._putting(vectors)
         return results
 
     def _getting(self, results: list[Result]) -> Steps[None]:
         """Requests: 1 for each namespace, and 1 for each item that is kept on."""
-        wanted: dict[str, dict[str, list[int]]] = {}
-        for at, op in enumerate(self._ops):
-            if isinstance(op, GetOp):
-                wanted.setdefault(self._names.encoded(op.namespace), {}).setdefault(op.key, []).append(at)
-        answers: list[dict[str, Record]] = yield [ask_in(ns, "get_records", list(keys)) for ns, keys in wanted.items()]
+        wanted = self._gets.items()
+        answers: list[dict[str, Record] | Record | None] = yield [
+            ask_in(ns, "get_records", [*keys]) if len(keys) > 1 else ask_in(ns, "get_record", *keys)
+            for ns, keys in wanted
+        ]
         kept_on: list[Record] = []
-        for keys, records in zip(wanted.values(), answers, strict=True):
-            for key, record in records.items():
-                for at in keys[key]:
+        for (_, keys), found in zip(wanted, answers, strict=True):
+            for record in found.values() if isinstance(found, dict) else (found,):
+                if record is None:
+                    continue
+                for at in keys[record.key]:
                     results[at] = Item(**self._members(record))
-                if any(getattr(self._ops[at], "refresh_ttl", False) for at in keys[key]):
+                if _lives_by_use(record) and any(
+                    getattr(self._ops[at], "refresh_ttl", False) for at in keys[record.key]
+                ):
                     kept_on.append(record)
-        yield _touching(kept_on)
+        if kept_on:
+            yield _touching(kept_on)
 
     def _searching(self, op: SearchOp, vector: list[float] | None) -> Steps[list[SearchItem]]:
         """Return what is found.
@@ -173,8 +183,8 @@ class _Batch:
             near = near[op.offset :]
             found = [SearchItem(**self._members(match.record), score=match.score) for match in near]
             records = [match.record for match in near]
-        if op.refresh_ttl:
-            yield _touching(records)
+        if op.refresh_ttl and (kept_on := [record for record in records if _lives_by_use(record)]):
+            yield _touching(kept_on)
         return found
 
     def _listing(self, op: ListNamespacesOp) -> Steps[list[tuple[str, ...]]]:
@@ -203,10 +213,11 @@ class _Batch:
                 gone.setdefault(namespace, []).append(key)
                 continue
             value, ttl = dict(op.value), None if op.ttl is None else op.ttl * _MINUTE
+            metadata = None if op.ttl is None else {TTL: op.ttl}
             if (place := self._places.get((namespace, key))) is None:
-                plain.append(Stored(key, value, {TTL: op.ttl}, ttl, namespace=namespace))
+                plain.append(Stored(key, value, metadata, ttl, namespace=namespace))
             else:
-                asked.append(ask_in(namespace, "set", key, value, {TTL: op.ttl}, ttl=ttl, vector=vectors[place]))
+                asked.append(ask_in(namespace, "set", key, value, metadata, ttl=ttl, vector=vectors[place]))
         if plain:
             asked.append(ask("set_many", plain))
         yield asked + [ask_in(namespace, "delete_many", keys) for namespace, keys in gone.items()]
@@ -221,10 +232,14 @@ class _Batch:
         }
 
 
+def _lives_by_use(record: Record) -> bool:
+    """Whether a record lives for some time after it was used.
+
+    One that is put again without a ``ttl`` does not expire, whatever its metadata say: to take `TTL` out of them each
+    time would take as long as all else in a batch of puts.
+    """
+    return record.expires_at is not None and isinstance(record.metadata.get(TTL), int | float)
+
+
 def _touching(records: Iterable[Record]) -> list[Asked]:
-    """Ask to keep on those that live for some time after they were used."""
-    return [
-        ask_in(record.namespace, "touch", record.key, ttl=minutes * _MINUTE)
-        for record in records
-        if isinstance(minutes := record.metadata.get(TTL), int | float)
-    ]
+    return [ask_in(one.namespace, "touch", one.key, ttl=one.metadata[TTL] * _MINUTE) for one in records]

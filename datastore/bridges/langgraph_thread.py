@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
-from datastore import Item, Record
+from datastore import Item, Page, Record
 from datastore.bridges.extras import needs
 from datastore.bridges.given import span_of
-from datastore.bridges.langgraph_format import FORMAT, Part, Place, known, place_in, stored_part
+from datastore.bridges.langgraph_format import (
+    FORMAT,
+    Part,
+    Place,
+    is_checkpoint,
+    known,
+    number_in,
+    place_in,
+    stored_part,
+)
 from datastore.bridges.steps import Steps, ask
 
 with needs("LangGraph", "langgraph"):
@@ -28,6 +37,9 @@ passes it from what was loaded to what is put. A config without it names its che
 _PARTS_BYTES = 16_000_000
 """How much a saver remembers of the values that it has read or put: they never change, and need not be read again."""
 _ENTRY_BYTES, _READABLE = 200, 5_000  # of what is kept as JSON
+_AHEAD, _BACK, _MORE = 32, 4, 200
+"""How many records a look for the newest checkpoint reads at most: from one on that was the newest, from the end back,
+and again if there were that many pending writes."""
 
 
 class Remembered:
@@ -85,6 +97,11 @@ class Context:
     """How long records are kept, in seconds: twice as long as was asked for (`langgraph_reading.renewing`)."""
     numbers: Remembered
     """By place and checkpoint id: the number of a checkpoint. It shapes a request; the database decides."""
+    newest: Remembered
+    """By place: the number of the checkpoint that was the newest one when it was put or read. The next look begins at
+    it, and so reads nothing that is older."""
+    early: Remembered
+    """By place and id: the checkpoints that this process has put pending writes of before they had a number."""
     empty: Remembered
     """The places that were seen without a checkpoint: of those who begin there, one is the first."""
     claims: Remembered
@@ -99,10 +116,11 @@ class Context:
     @classmethod
     def new(cls, ttl: float | timedelta | None) -> Context:
         kept = None if ttl is None else 2 * span_of(ttl, "ttl").total_seconds()
-        numbers, empty, claims = Remembered(), Remembered(), Remembered()
+        numbers, newest, early, empty, claims = (Remembered() for _ in range(5))
         parts = Remembered(_PARTS_BYTES, lambda serialised: len(serialised[1]) + _ENTRY_BYTES)
         packed = Remembered(_PARTS_BYTES // 4, lambda kept: len(kept.get("base64", "")) + _READABLE)
-        return cls(JsonPlusSerializer(), kept, numbers, empty, claims, Remembered(1_000), parts, packed)
+        seen = Remembered(1_000)
+        return cls(JsonPlusSerializer(), kept, numbers, newest, early, empty, claims, seen, parts, packed)
 
     def with_serde(self, serde: SerializerProtocol) -> Context:
         return replace(self, serde=serde)
@@ -131,37 +149,94 @@ def configured(place: Place, checkpoint_id: str) -> RunnableConfig:
     return {"configurable": {"thread_id": place.thread, "checkpoint_ns": place.ns, "checkpoint_id": checkpoint_id}}
 
 
-def number_of(record: Record) -> int:
-    """Return the number of a checkpoint, by the record that holds it."""
-    return int(record.key.rpartition("/")[2])
+class Whole(NamedTuple):
+    """A checkpoint, and the pending writes beside it."""
+
+    record: Record
+    writes: list[Record]
+
+    @property
+    def number(self) -> int:
+        return number_in(self.record.key)
 
 
-def finding(context: Context, place: Place, checkpoint_id: str) -> Steps[Record | None]:
+def wholes(backward: Iterable[Record], writes: list[Record]) -> list[Whole]:
+    """Return the checkpoints among records, the last one first.
+
+    Args:
+        backward: The records, the last one first.
+        writes: Those before them of which the checkpoint was still to come; afterwards those of which it still is.
+    """
+    found = []
+    for record in backward:
+        if not is_checkpoint(record.key):
+            writes.append(record)
+            continue
+        if writes:  # not those of a checkpoint that is gone, or of a worker that was fenced and never got this number
+            beside, checkpoint_id = f"{record.key}/", known(record)["checkpoint"]["id"]
+            own = [one for one in writes if one.key.startswith(beside) and known(one)["checkpoint"] == checkpoint_id]
+            writes.clear()
+            found.append(Whole(record, own))
+        else:
+            found.append(Whole(record, []))
+    return found
+
+
+def newest(context: Context, place: Place) -> Steps[Whole | None]:
+    """Find the newest checkpoint of a place.
+
+    Requests: 1; 1 more if it has many pending writes, or others have gone on since this process saw the place.
+    """
+    page: Page
+    number = context.newest.get(place)
+    if number is not None:
+        page = yield ask("scan", place.checkpoints, start=place.checkpoint(number), limit=_AHEAD)
+        if page.cursor is None and (found := wholes(reversed(page.records), [])):
+            context.newest[place] = found[0].number
+            return found[0]
+    writes: list[Record] = []
+    cursor, most = None, _BACK
+    while True:
+        page = yield ask("scan", place.checkpoints, reverse=True, limit=most, cursor=cursor)
+        if found := wholes(page.records, writes):
+            context.newest[place] = found[0].number
+            return found[0]
+        cursor, most = page.cursor, _MORE
+        if cursor is None:
+            context.newest.pop(place)
+            return None
+
+
+def finding(context: Context, place: Place, checkpoint_id: str) -> Steps[Whole | None]:
     """Find a checkpoint by its id: 1 request if this process has seen it, else 2.
 
     What has no number may be the newest one, whose writer was cut off before its number was there.
     """
-    record: Record | None
     number = context.numbers.get((place, checkpoint_id))
     if number is not None:
-        record = yield ask("get_record", place.checkpoint(number))
-        if record is not None and known(record)["checkpoint"]["id"] == checkpoint_id:
-            return record
+        found = yield from numbered_so(place, number)
+        if found is not None and known(found.record)["checkpoint"]["id"] == checkpoint_id:
+            return found
         context.numbers.pop((place, checkpoint_id))
     entry: Record | None = yield ask("get_record", place.number(checkpoint_id))
-    if entry is not None:
-        record = yield ask("get_record", place.checkpoint(known(entry)["number"]))
-    else:
-        record = yield ask("last", place.checkpoints)
-    if record is None or known(record)["checkpoint"]["id"] != checkpoint_id:
+    number = known(entry).get("number") if entry is not None else None
+    found = yield from (numbered_so(place, number) if number is not None else newest(context, place))
+    if found is None or known(found.record)["checkpoint"]["id"] != checkpoint_id:
         return None  # whoever wrote the number was fenced before it wrote the checkpoint
-    noting(context, record)
-    return record
+    noting(context, found.record)
+    return found
+
+
+def numbered_so(place: Place, number: int) -> Steps[Whole | None]:
+    """Find the checkpoint of a number: 1 request."""
+    page: Page = yield ask("scan", place.checkpoint(number))
+    found = wholes(reversed(page.records), [])
+    return found[0] if found else None
 
 
 def noting(context: Context, record: Record) -> None:
     """Remember a checkpoint that was read: its number, and what the next one needs to know of it."""
-    kept, number = known(record), number_of(record)
+    kept, number = known(record), number_in(record.key)
     place, told = place_in(kept), kept["stored"]
     where = place, kept["checkpoint"]["id"]
     seen: Seen | None = context.seen.get(where)

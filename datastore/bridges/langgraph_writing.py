@@ -9,9 +9,19 @@ from typing import Any, cast
 
 from datastore import BatchError, ConflictError, Item, KeyExistsError, Record
 from datastore.bridges.extras import needs
-from datastore.bridges.langgraph_format import CHECKPOINT, FORMAT, IN_A_RECORD, Place, blob_name, known, place_of
+from datastore.bridges.langgraph_format import (
+    CHECKPOINT,
+    FORMAT,
+    IN_A_RECORD,
+    Place,
+    blob_name,
+    has_early_writes,
+    known,
+    number_in,
+    place_of,
+)
 from datastore.bridges.langgraph_settling import NewValues
-from datastore.bridges.langgraph_thread import HEAD, Context, Seen, configured, finding, number_of, numbered
+from datastore.bridges.langgraph_thread import HEAD, Context, Seen, Whole, configured, newest, numbered, numbered_so
 from datastore.bridges.langgraph_values import packed, split_plain, without_tuples
 from datastore.bridges.steps import Steps, ask
 
@@ -47,6 +57,11 @@ def putting(
     place, checkpoint_id, configurable = place_of(config), str(checkpoint["id"]), config["configurable"]
     kept = _document(context, config, checkpoint, metadata)
     number, claimed = yield from _next_number(context, place, kept, may_branch=not configurable.get(HEAD))
+    where = place, checkpoint_id
+    if claimed and context.numbers.get(where) is None:
+        context.numbers[where] = number  # for pending writes that come while it is put: if it fails, so have they
+    if context.early.get(where):
+        kept["early"] = True
     parent: Seen | None = context.seen.get((place, kept["parent"]))
     values = NewValues(context, place, parent, checkpoint, new_versions)
     kept["stored"], kept["values"] = values.told(), values.inside
@@ -58,37 +73,40 @@ def putting(
     for _ in range(_TRIES):
         own = Item(place.checkpoint(number), kept, ttl=context.ttl)
         there |= yield from adding([*before, *entries, own])  # the last one is written last, wherever there is an order
-        if own.key not in there:
-            if found_by in there:  # whoever began to put it did not come to an end, or has put it in another place
-                earlier = yield from finding(context, place, checkpoint_id)
-                if earlier is not None and earlier.key != own.key:
-                    yield ask("delete", earlier.key)
-                yield ask("set", found_by, numbered(number), ttl=context.ttl)
-            break
-        earlier = (yield from finding(context, place, checkpoint_id)) if found_by in there else None
-        if earlier is not None:  # it was put before
-            number = number_of(earlier)
+        earlier: Record | None = None
+        if found_by in there:  # it was put before, or was begun to be put; or pending writes came before it
+            earlier = yield from _put_before(context, place, kept)
+        if earlier is not None and (own.key in there or earlier.key != own.key):
+            if own.key not in there:
+                yield ask("delete", own.key)
+            number = number_in(earlier.key)  # it replaces itself, and so keeps the pending writes beside it
             yield ask("set", earlier.key, kept, ttl=context.ttl)
             break
+        if own.key not in there:
+            if found_by in there:
+                if "early" in kept:  # it may not have been known when it was put
+                    yield ask("set", own.key, kept, ttl=context.ttl)
+                yield ask("set", found_by, numbered(number), ttl=context.ttl)
+            break
         if claimed:
+            context.numbers.pop(where)
             yield from _removing([item for item in (*alone, *entries) if item.key not in there])
             raise ConflictError(
                 "another worker has put a checkpoint to this thread since it was loaded: this run cannot go on. "
                 "Load the thread again, and go on from there; to begin a branch, name the checkpoint_id"
             )
-        newest: Record | None = yield ask("last", place.checkpoints)
-        number = number_of(newest) + 1 if newest is not None else 1
+        number = yield from _free_number(context, place)
         yield ask("set", found_by, numbered(number), ttl=context.ttl)
         before, entries, there = [], (), set()
     else:
         raise ConflictError("others put checkpoints to this thread at each attempt: try again")
-    context.numbers[place, checkpoint_id] = number
-    context.seen[place, checkpoint_id] = Seen(kept["stored"], values.stored, frozenset(values.inside))
+    context.numbers[where] = context.newest[place] = number
+    context.seen[where] = Seen(kept["stored"], values.stored, frozenset(values.inside))
     values.remember()
     if parent is not None and parent.owed:
         context.seen[place, kept["parent"]] = replace(parent, owed=())
     if claimed:
-        context.claims[place, checkpoint_id] = True
+        context.claims[where] = True
     return configured(place, checkpoint_id)
 
 
@@ -125,11 +143,30 @@ def _next_number(
         number = context.numbers.get((place, parent))
         if number is None:
             entry: Record | None = yield ask("get_record", place.number(parent))
-            number = known(entry)["number"] if entry is not None else None
+            number = known(entry).get("number") if entry is not None else None
         if number is not None:
             return number + 1, not may_branch or bool(context.claims.get((place, parent)))
-    newest: Record | None = yield ask("last", place.checkpoints)
-    return (number_of(newest) + 1 if newest is not None else 1), False
+    return (yield from _free_number(context, place)), False
+
+
+def _free_number(context: Context, place: Place) -> Steps[int]:
+    found: Whole | None = yield from newest(context, place)
+    return found.number + 1 if found is not None else 1
+
+
+def _put_before(context: Context, place: Place, kept: dict[str, Any]) -> Steps[Record | None]:
+    """Return a checkpoint as it was put before; and note in what is kept of it if pending writes came before it."""
+    checkpoint_id = kept["checkpoint"]["id"]
+    entry: Record | None = yield ask("get_record", place.number(checkpoint_id))
+    number = known(entry).get("number") if entry is not None else None
+    if number is None:
+        kept["early"] = True
+    found: Whole | None = yield from (newest(context, place) if number is None else numbered_so(place, number))
+    if found is None or known(found.record)["checkpoint"]["id"] != checkpoint_id:
+        return None
+    if has_early_writes(known(found.record)):
+        kept["early"] = True
+    return found.record
 
 
 def _beside(context: Context, place: Place, values: NewValues) -> Steps[list[Item]]:
@@ -175,14 +212,21 @@ def putting_writes(
 ) -> Steps[None]:
     """Keep what a task has written: a write of a channel once, a special one such as an error as the last one says.
 
-    Requests: 1; 2 if there are writes of both kinds.
+    Requests: 1; 2 if there are writes of both kinds; 1 or 2 more for a checkpoint that this process has neither put nor
+        read.
     """
     place, checkpoint_id = place_of(config), str(config["configurable"]["checkpoint_id"])
+    if not writes:
+        return
+    number = yield from _number_for_writes(context, place, checkpoint_id)
     once: dict[str, Item] = {}
     last: dict[str, Item] = {}
     for position, (channel, value) in enumerate(writes):
         index = WRITES_IDX_MAP.get(channel, position)
-        key = place.write(checkpoint_id, task_id, index)
+        if number is not None:
+            key = place.write(number, task_id, index)
+        else:
+            key = place.early_write(checkpoint_id, task_id, index)
         told = {"checkpoint": checkpoint_id, "task": task_id, "path": task_path, "index": index, "channel": channel}
         kept = packed(context.serde, value, context.serde.dumps_typed(value))
         item = yield from _item(context, place, key, kept, **told)
@@ -191,3 +235,23 @@ def putting_writes(
         yield from adding(once.values())
     if last:
         yield ask("set_many", last.values())
+
+
+def _number_for_writes(context: Context, place: Place, checkpoint_id: str) -> Steps[int | None]:
+    """Return the number of the checkpoint that has pending writes; ``None`` if it has not been put.
+
+    Then this is noted where its number will be, and so seen by whoever puts it: the database decides who was first.
+    """
+    where = place, checkpoint_id
+    number: int | None = context.numbers.get(where)
+    if number is not None or context.early.get(where):
+        return number
+    key = place.number(checkpoint_id)
+    if (yield from adding([Item(key, {"format": FORMAT, "early": True}, ttl=context.ttl)])):
+        entry: Record | None = yield ask("get_record", key)
+        number = known(entry).get("number") if entry is not None else None
+    if number is None:
+        context.early[where] = True
+    else:
+        context.numbers[where] = number
+    return number

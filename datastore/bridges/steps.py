@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Generator
-from operator import attrgetter
+from operator import attrgetter, methodcaller
 from typing import Any, TypeAlias, TypeVar
 
 from datastore import AgentDataStore, AsyncAgentDataStore
@@ -23,6 +23,8 @@ Steps: TypeAlias = Generator[Asked | list[Asked], Any, T]
 
 def ask(call: str, *args: Any, **kwargs: Any) -> Asked:
     """Return what makes one call of a store, such as ``"get"`` or ``"blobs.get"``."""
+    if "." not in call:
+        return methodcaller(call, *args, **kwargs)
     method = attrgetter(call)
     return lambda store: method(store)(*args, **kwargs)
 

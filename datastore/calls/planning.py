@@ -12,14 +12,13 @@ from typing import Any
 
 from datastore.allowances import Gathered
 from datastore.backend import BareDocuments, Document, DocumentPage, Fields, Plan, Query
+from datastore.calls.ordering import KEY, fields_for, place_of
 from datastore.deadlines import check
 from datastore.documents import expires, fields_of, key_of, living, skip
 from datastore.errors import DamagedRecordError, InvalidNameError
 from datastore.ids import IdRange, decode_keys, encode_key, key_range
-from datastore.places import Place
 from datastore.queries.language import parse_query, to_document
 from datastore.queries.matcher import Predicate, compile_filter
-from datastore.queries.ordering import sort_key
 from datastore.queries.shaping import Sort, Window, parse_fields, parse_window
 from datastore.queries.tree import And, Compare, Field, Filter, In, Not, asks, clauses, conjunction
 from datastore.scope import Scope
@@ -39,8 +38,9 @@ __all__ = [
 
 _WITH_VALUE = Fields.VALUE
 _LOOK = 16  # documents between two checks of the deadline
-_KEY = ("$key",)
-_LAST_KEY_FIRST = (_KEY, -1)
+_LAST_KEY_FIRST = (KEY, -1)
+_NOT_TOLD = DocumentPage((), "there is more")
+"""Stands for an answer of `Backend.find_first` that is ``None``."""
 _NEXT = "!"
 """Appended to an id, it gives the beginning of what follows: it sorts before every character of base64."""
 
@@ -71,7 +71,7 @@ class PlannedQuery:
         self._core = scope.core
         self._range = range or key_range(scope.prefix)
         self._reverse = bool(sort) and sort[0] == _LAST_KEY_FIRST
-        in_key_order = not sort or sort[0][0] == _KEY
+        in_key_order = not sort or sort[0][0] == KEY
         if after_id is not None and in_key_order:
             self._go_on_after(after_id)
         self._ids: Sequence[str] | None = None
@@ -90,6 +90,8 @@ class PlannedQuery:
             self.residual = residual = replace(residual, both=query.both)
         self.in_order = in_key_order and (plan is None or (plan.in_order and (plan.reversible or not self._reverse)))
         """Documents come in the order that is wanted; what is sorted by after the key makes no difference."""
+        self.is_sorted = False
+        """The database has told which of the documents come first."""
         self.read = 0
         """How many documents the database has returned."""
         self._matches = None
@@ -214,6 +216,9 @@ class PlannedQuery:
         if window.limit is None:
             return sorted(Gathered().each(self.documents()), key=place)[window.skip :]
         end = window.skip + window.limit
+        first = self._first(window.sort, end)
+        if first is not None:
+            return heapq.nsmallest(end, Gathered().each(first), key=place)[window.skip :]
         documents = Gathered(end).each(self.documents())
         if window.skip <= window.limit:
             return heapq.nsmallest(end, documents, key=place)[window.skip :]
@@ -222,6 +227,26 @@ class PlannedQuery:
         found = read_matching(self._scope, self._query, self._fields, [place[-1] for place in places])
         self.read += len(found)
         return sorted(found, key=place)
+
+    def _first(self, sort: Sort, number: int) -> Sequence[Document] | None:
+        """Return documents among which are the first ones; ``None`` if the database does not tell which they are."""
+        core, fields = self._core, self._fields
+        backend = core.backend
+        if self._matches is not None or self._ids is not None or number > backend.capabilities.scan_page:
+            return None
+        at = core.now()
+
+        def read() -> DocumentPage:
+            found = backend.find_first(self._range, self._query, sort, fields, number, at)
+            return _NOT_TOLD if found is None else found
+
+        page = core.page(read, fields)
+        if page.after is not None or page.damaged or len(self._with_keys(page.documents)[1]) < len(page.documents):
+            return None  # others may be in the place of what is damaged
+        self._core.check_open()
+        self.read += len(page.documents)
+        self.is_sorted = True
+        return page.documents
 
     def explain(self, window: Window) -> dict[str, Any]:
         """Answer the query, and return how that was done, not the documents."""
@@ -233,7 +258,7 @@ class PlannedQuery:
             "index": None if plan is None else plan.index,
             "pushed": _shown(Query() if plan is None else plan.pushed),
             "checked_here": _shown(self.residual),
-            "sorted_here": not self.in_order,
+            "sorted_here": not (self.in_order or self.is_sorted),
             "documents_read": self.read,
             "documents_returned": len(found),
         }
@@ -336,43 +361,6 @@ def _compile_both(filter: Filter) -> Predicate:
         return lambda document: not inner(document)
     parts, every = [_compile_both(clause) for clause in filter.clauses], all if isinstance(filter, And) else any
     return lambda document: every(part(document) for part in parts)
-
-
-def place_of(sort: Sort) -> Callable[[Document], Place]:
-    """Return the function that returns a document's place in an order.
-
-    Ties are ordered by id, so that the order is always the same. Keys compare by code point, and times as the text that
-    documents hold.
-    """
-    if not sort:
-        return lambda document: (document.id,)
-    if not any(map(_is_about_record, sort)):
-        of_value = sort_key(sort)
-        return lambda document: (*of_value(document.value), document.id)
-    keys = [
-        (True, sort_key([((pair[0][0][1:], *pair[0][1:]), pair[1])]))
-        if _is_about_record(pair)
-        else (False, sort_key([pair]))
-        for pair in sort
-    ]
-
-    def place(document: Document) -> Place:
-        record = fields_of(document)
-        parts = (key(record if about_record else document.value)[0] for about_record, key in keys)
-        return (*parts, document.id)
-
-    return place
-
-
-def _is_about_record(pair: tuple[tuple[str, ...], int]) -> bool:
-    return pair[0][0].startswith("$")
-
-
-def fields_for(sort: Sort) -> Fields:
-    """Return how much of a document is needed to sort by ``sort`` and to return its value."""
-    if not sort:
-        return Fields.VALUE
-    return Fields.ALL if any(_is_about_record(pair) and pair[0] != _KEY for pair in sort) else Fields.VALUE
 
 
 def read_matching(scope: Scope, query: Query, fields: Fields, ids: Sequence[str]) -> list[Document]:

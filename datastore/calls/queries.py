@@ -115,9 +115,10 @@ class QueryCalls(Bound):
         Raises:
             InvalidValueError: If a value does not fit ``type``; the message names its key, and no access is counted.
 
-        Requests: 1 per page of the database; reading ends when ``limit`` is reached, unless there is a ``sort``. If
-        more records are skipped than returned, those of a ``get_many`` of the returned ones come in addition. If only
-        certain keys can match, only those of a ``get_many`` of these keys.
+        Requests: 1 per page of the database; reading ends when ``limit`` is reached, unless there is a ``sort`` that
+        the database leaves to the store (PostgreSQL mostly sorts itself, in 1). If more records are skipped than
+        returned, those of a ``get_many`` of the returned ones come in addition. If only certain keys can match, only
+        those of a ``get_many`` of these keys.
         """
         query, window, shape, needed = planning.parse_find(filter, meta, sort, skip, limit, fields)
         scope = scope_of(self)

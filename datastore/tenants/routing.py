@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from datastore.backend import (
@@ -28,6 +29,9 @@ from datastore.errors import DamagedRecordError, DataStoreError, logger
 from datastore.ids import EVERYTHING, SYSTEM, encode_name, namespace_range
 from datastore.tenants.databases import Databases
 from datastore.tenants.opened import OpenDatabases
+
+if TYPE_CHECKING:
+    from datastore.queries.shaping import Sort
 
 _AT_ONCE = 16
 """The most tenants whose documents come in one page: each one's may be as large as a page of the adapter."""
@@ -124,6 +128,13 @@ class TenantBackend(Backend):
         """See `Backend.plan`."""
         with self.opened.lent_if_there(user_of(range.start)) as backend:
             return None if backend is None else backend.plan(range, query)
+
+    def find_first(
+        self, range: IdRange, query: Query, sort: Sort, fields: Fields, number: int, at: str
+    ) -> DocumentPage | None:
+        """See `Backend.find_first`."""
+        with self.opened.lent_if_there(user_of(range.start)) as backend:
+            return None if backend is None else backend.find_first(range, query, sort, fields, number, at)
 
     def find(
         self,

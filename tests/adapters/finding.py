@@ -292,3 +292,70 @@ class Traps:
             nested = {"$nor": [nested, {"b": "t7"}]}
         check(agent, documents, nested)
         check(agent, documents, {"a" * 300: None})
+
+
+class Sorting:
+    """What comes first in an order, on a database that tells it: the same as without a limit, where the store sorts.
+
+    Attributes:
+        examples: How many are generated.
+    """
+
+    examples = 25
+
+    @pytest.mark.parametrize("declared", [False, True], ids=["unindexed", "indexed"])
+    def test_what_comes_first_in_every_order(self, store, agent, declared):
+        if declared:
+            store.ensure_index(["a", "b"])
+        of_records = st.sampled_from(["$metadata.a", "$createdAt", "$updatedByAgent", "$expiresAt", "$key"])
+        pairs = st.tuples(of_records, st.sampled_from([1, -1]))
+        sorts = st.one_of(make.sorts, st.tuples(make.sorts, pairs).map(lambda both: [*both[0], both[1]]))
+        plain = st.one_of(NUMBERS, st.text("ab\0\uffee🔑\x01", max_size=2), st.booleans(), st.none())
+        documents = st.one_of(make.documents, st.fixed_dictionaries({"a": plain}, optional={"b": plain}))
+
+        @examples(self.examples)
+        @given(st.lists(documents, min_size=6, max_size=14), st.lists(sorts, min_size=4, max_size=8), make.filters)
+        def agrees(documents, sorts, filter):
+            put(agent, documents[2:])
+            agent.set_many(
+                {f"m{number}": document for number, document in enumerate(documents[:2])}, {"a": documents[2]}
+            )
+            for sort in sorts:
+                for asked in ({"a": {"$gte": 0}}, filter):
+                    expected = list(agent.find(asked, sort=sort))
+                    for skip, limit in ((0, 1), (1, 3)):
+                        found = list(agent.find(asked, sort=sort, skip=skip, limit=limit))
+                        assert found == expected[skip : skip + limit], (sort, asked)
+
+        agrees()
+
+    def test_each_kind_of_value_is_in_its_place(self, agent):
+        """Wherever the limit cuts them off: none, null, numbers, text, objects, arrays, booleans."""
+        numbers = [3, -1, 0, -0.0, 1, 1.0, 1.5, 2**53, float(2**53), 2**53 + 1, 2**63, -(2**70), 1e-7, 1e308]
+        texts = ["b", "", "a", "A", "ab", "a\0b", "a\0", "ä", "é", "z", "\uffee", "🔑", "\x01", "10", "9", "null"]
+        others = [True, False, None, True, {}, {"b": 1}, [], [2], ["a", -5], [None], [False, 0]]
+        tops = [{}, [], [{"a": 0.5}, {"a": "q"}], 5, "x", None, {"a": {"b": 2}}, {"a": [{"b": 3}]}, {"b": [1]}]
+        put(agent, [*({"a": value} for value in reversed([*numbers, *texts, *others])), *tops])
+        for sort in ("a", "-a", "a.b", "-a.b", [("b", -1), ("a", 1)], [("a", -1), ("$key", -1)], "$metadata.a"):
+            expected = list(agent.find({}, sort=sort))
+            for limit in range(1, len(expected) + 1):
+                assert list(agent.find({}, sort=sort, limit=limit)) == expected[:limit], (sort, limit)
+            assert not agent.explain({}, sort=sort, limit=1)["sorted_here"]
+
+    def test_of_many_records_no_more_are_handed_over_than_come_first(self, agent):
+        agent.set_many({f"k{number:03}": {"n": number * 7 % 300, "t": "ab"[number % 2]} for number in range(300)})
+        agent.set_many({"array": {"n": [5]}, "big": {"n": 2**70}, "none": {}})
+        agent.set_many({f"gone{number}": {"n": -1} for number in range(20)}, ttl=1e-6)
+        for sort, first in (("n", "none"), ("-n", "big"), ([("t", -1), ("$createdAt", 1), ("n", -1)], "k257")):
+            shown = agent.explain({}, sort=sort, limit=5)
+            assert not shown["sorted_here"]
+            assert shown["documents_read"] == 7, "five, and the two that only the store can place"
+            assert next(iter(agent.find({}, sort=sort, limit=5))) == first
+        shown = agent.explain({"n": {"$lt": 290, "$gt": 100}}, sort="n", limit=5, skip=2)
+        assert (shown["documents_read"], shown["documents_returned"]) == (7, 5)
+
+    def test_where_the_database_does_not_tell_the_store_sorts(self, agent):
+        agent.set_many({f"k{number}": {"n": [number], "t": f"t{number % 3}"} for number in range(9)})
+        for filter, sort in (({"t": {"$regex": "1"}}, "n"), ({}, "$accessCount"), ({}, "$metadata"), ({}, "a" * 300)):
+            assert agent.explain(filter, sort=sort, limit=2)["sorted_here"], (filter, sort)
+        assert agent.explain({}, sort="t", limit=20_000)["sorted_here"]

@@ -10,6 +10,7 @@ from typing import ClassVar
 from datastore import DataStore, connect
 from datastore.conformance import Harness
 from tests.full import EXAMPLES_ON_SERVERS, MANY_ON_SERVERS
+from tests.servers.processes import Server
 
 
 class ServerHarness(Harness):
@@ -23,16 +24,20 @@ class ServerHarness(Harness):
     examples = EXAMPLES_ON_SERVERS
     many = MANY_ON_SERVERS
 
+    def started(self) -> Server:
+        """Return the server that it borrows of, started."""
+        started: Server = self.server.server()
+        return started
+
     def url(self) -> str:
-        url: str = self.server.borrow()
+        url: str = self.server.borrow(self.started())
         return url
 
     def outage(self, store: DataStore) -> AbstractContextManager[None]:
-        outage: AbstractContextManager[None] = self.server.server().outage()
-        return outage
+        return self.started().outage()
 
     def close(self) -> None:
-        self.server.give_back()
+        self.server.give_back(self.started())
 
 
 class NamedServerHarness(Harness):

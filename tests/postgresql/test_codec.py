@@ -102,8 +102,8 @@ def test_a_list_is_an_array_as_it_is(backend, items):
 
 @pytest.mark.server("postgresql")
 @pytest.mark.parametrize("parameter", ["a\0b", ["a", "b\0c"]])
-def test_a_text_that_would_be_cut_off_is_never_sent(backend, wire, parameter):
-    with pytest.raises(InternalError, match="NUL"):
+def test_a_text_with_a_nul_is_refused_whole_and_not_cut_off(backend, parameter):
+    with pytest.raises(InternalError):
         backend._session.ask("SELECT %s", (parameter,))
 
 

@@ -22,8 +22,8 @@ pytestmark = pytest.mark.server("postgresql")
 
 @pytest.fixture(scope="module", name="own")
 def _own():
-    """A server of this module's own, to be harmed."""
-    server = postgresql.new_server(temporary_folder("postgresql"))
+    """A server of this module's own, to be harmed. What it acknowledges outlives its processes."""
+    server = postgresql.new_server(temporary_folder("postgresql"), "synchronous_commit=on")
     server.start()
     yield server
     server.stop()
@@ -70,6 +70,44 @@ def test_a_restart_loses_nothing(own, harmed):
     assert harmed.clear() == 101
 
 
+def test_a_restart_in_the_middle_of_writes_makes_each_of_them_once(own, own_url, harmed):
+    """By a stop that rolls back what is under way, and by one that recovers from the log as after a crash."""
+    stores = [datastore.connect(own_url, tracking="off") for _ in range(3)]
+    results = [[] for _ in stores]
+    goes_on = threading.Event()
+
+    def work(store, made):
+        agent = store.agent("u", "b")
+        while not goes_on.is_set():
+            made.append(agent.increment("count"))
+            agent.set_many({f"k{made[-1]}": 1, f"l{made[-1]}": 1})
+
+    threads = [threading.Thread(target=work, args=pair) for pair in zip(stores, results, strict=True)]
+    for thread in threads:
+        thread.start()
+    try:
+        for end in (signal.SIGINT, signal.SIGQUIT):
+            until = time.monotonic() + PATIENCE
+            seen = [len(made) for made in results]
+            while any(len(made) < one + 5 for made, one in zip(results, seen, strict=True)):
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            own._end = end
+            with own.outage():
+                pass
+    finally:
+        own._end = signal.SIGINT
+        goes_on.set()
+        for thread in threads:
+            thread.join(PATIENCE)
+        for store in stores:
+            store.close()
+    counted = sorted(number for made in results for number in made)
+    assert counted == list(range(1, len(counted) + 1))
+    assert harmed.get("count") == len(counted)
+    assert harmed.count(prefix="k") == harmed.count(prefix="l") == len(counted)
+
+
 def test_a_connection_that_the_server_has_closed_is_replaced_before_it_is_used(own_url, harmed):
     harmed.set("k", 1)
     with administrator(own_url) as connection:
@@ -109,6 +147,106 @@ def test_a_lock_of_another_transaction_is_waited_for_as_long_as_the_server_says(
             other.rollback()
             agent.set("k", 3)
             assert harmed.get("k") == 3
+
+
+def waiting(connection):
+    """Wait until a statement of the store waits for a lock."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        ((number,),) = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE application_name = 'agent-datastore' AND wait_event_type = 'Lock'"
+        ).fetchall()
+        if number:
+            return
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@contextmanager
+def meanwhile(call):
+    """Makes a call in another thread; yields a list that has its result, or its error, at the end."""
+    results = []
+
+    def made():
+        try:
+            results.append(call())
+        except datastore.DataStoreError as error:
+            results.append(error)
+
+    thread = threading.Thread(target=made)
+    thread.start()
+    try:
+        yield results
+    finally:
+        thread.join(PATIENCE)
+
+
+@pytest.mark.parametrize("retry_seconds", [0, 30])
+def test_a_serialization_failure_is_rolled_back_and_repeated(own_url, harmed, retry_seconds):
+    harmed.set("k", 1)
+    with (
+        setting(own_url, "default_transaction_isolation", "'repeatable read'"),
+        administrator(own_url) as connection,
+        psycopg.connect(own_url) as other,
+        datastore.connect(own_url, retry_seconds=retry_seconds, tracking="off") as store,
+    ):
+        other.execute('UPDATE agent_data_store SET "accessCount" = 7')
+        with meanwhile(lambda: store.agent("u", "b").increment("k")) as results:
+            waiting(connection)
+            other.commit()
+    if retry_seconds:
+        assert results == [2]
+    else:
+        assert isinstance(results[0], BackendUnavailableError)
+        assert "(40001)" in str(results[0])
+    record = harmed.get_record("k")
+    assert (record.value, record.access_count) == (2 if retry_seconds else 1, 7)
+
+
+@pytest.mark.parametrize("retry_seconds", [0, 30])
+def test_what_loses_a_deadlock_is_rolled_back_and_repeated(own_url, harmed, retry_seconds):
+    """A trigger holds up the batch between two rows, until the other transaction waits for the first of them."""
+    harmed.set_many({"k1": 1, "k2": 1})
+    with administrator(own_url) as connection, psycopg.connect(own_url) as other:
+        connection.execute(
+            """
+            CREATE FUNCTION held() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                IF NEW."key" = 'k1' AND current_setting('application_name') = 'agent-datastore' THEN
+                    PERFORM pg_advisory_xact_lock_shared(7);
+                END IF;
+                RETURN NEW;
+            END $$;
+            CREATE TRIGGER held BEFORE UPDATE ON agent_data_store FOR EACH ROW EXECUTE FUNCTION held();
+            SELECT pg_advisory_lock(7)"""
+        )
+        other.execute("SET deadlock_timeout = '1h'")
+        other.execute("SELECT FROM agent_data_store WHERE \"key\" = 'k2' FOR UPDATE")
+        try:
+            with (
+                setting(own_url, "deadlock_timeout", "'10ms'"),
+                datastore.connect(own_url, retry_seconds=retry_seconds, tracking="off") as store,
+                meanwhile(lambda: store.agent("u", "b").set_many({"k1": 2, "k2": 2})) as results,
+            ):
+                waiting(connection)
+                with meanwhile(lambda: other.execute("SELECT FROM agent_data_store WHERE \"key\" = 'k1' FOR UPDATE")):
+                    until = time.monotonic() + PATIENCE
+                    while not connection.execute(
+                        "SELECT FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'",
+                        (other.info.backend_pid,),
+                    ).fetchall():
+                        assert time.monotonic() < until
+                        time.sleep(0.01)
+                    connection.execute("SELECT pg_advisory_unlock(7)")
+                other.commit()
+        finally:
+            connection.execute("SELECT pg_advisory_unlock_all(); DROP FUNCTION held() CASCADE")
+    if retry_seconds:
+        assert results == [2]
+    else:
+        assert isinstance(results[0], BackendUnavailableError)
+        assert "(40P01)" in str(results[0])
+    assert harmed.get_all() == dict.fromkeys(("k1", "k2"), 2 if retry_seconds else 1)
 
 
 @pytest.mark.parametrize("isolation", ["'serializable'", "'repeatable read'", "'read committed'"])
@@ -173,19 +311,16 @@ def test_a_connection_that_is_cut_in_the_middle_of_a_write_is_in_doubt_and_writt
     harmed.set("k", 1)
     with administrator(own_url) as connection, psycopg.connect(own_url) as other:
         other.execute("SELECT * FROM agent_data_store FOR UPDATE")
-        with datastore.connect(own_url, tracking="off") as store:
-            results = []
-            thread = threading.Thread(target=lambda: results.append(store.agent("u", "b").increment("k")))
-            thread.start()
-            ended = 0
-            until = time.monotonic() + PATIENCE
-            while not ended and time.monotonic() < until:
-                ended = connection.execute(
-                    "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity "
-                    "WHERE application_name = 'agent-datastore' AND wait_event_type = 'Lock'"
-                ).fetchone()[0]
+        with (
+            datastore.connect(own_url, tracking="off") as store,
+            meanwhile(lambda: store.agent("u", "b").increment("k")) as results,
+        ):
+            waiting(connection)
+            ((ended,),) = connection.execute(
+                "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity "
+                "WHERE application_name = 'agent-datastore' AND wait_event_type = 'Lock'"
+            ).fetchall()
             other.rollback()
-            thread.join(PATIENCE)
     assert (ended, results, harmed.get("k")) == (1, [2], 2)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from datastore.backend import Fields, IdRange
 from datastore.queries.language import parse_query
-from datastore_postgresql import queries
+from datastore_postgresql import finding, queries
 from tests.adapters.finding import check, decided, put
 
 pytestmark = pytest.mark.server("postgresql")
@@ -115,6 +115,49 @@ def test_a_wrong_dialect_is_found_out(agent, monkeypatch, fault):
         return made._replace(expression=made.expression.replace(right, wrong))
 
     monkeypatch.setattr(queries.Sql, "condition", broken)
+    monkeypatch.setattr(finding.Known, "parameters", lambda *_: None)  # each query is translated
     with pytest.raises(AssertionError):
         check(agent, documents, filter)
     assert replaced
+
+
+ALIKE = [
+    ({"a": "x"}, {"a": "x" * 170}, {"a": "x" * 160}, {"a": "absent"}),
+    ({"a": 1}, {"a": 2}, {"a": 10}, {"a": -1}),
+    ({"a": 1.5}, {"a": 1.0}, {"a": -0.0}),
+    ({"a": {"$in": [1, 2]}}, {"a": {"$in": [1, 1]}}, {"a": {"$in": [2, 1]}}),
+    ({"a": {"$in": [1, 1.0]}}, {"a": {"$in": [2, 2.5]}}),
+    ({"a": {"$in": ["x", None]}}, {"a": {"$in": ["y", None]}}),
+    ({"a": {"$gte": "w", "$lt": "y"}}, {"a": {"$gte": "y", "$lt": "y"}}, {"a": {"$gte": "", "$lt": "x" * 170}}),
+    ({"a": {"$gt": 1, "$lte": 10}}, {"a": {"$gt": 1, "$lte": 1}}, {"a": {"$gt": 10, "$lte": 1}}),
+    ({"a": 1, "b": 2}, {"a": 2, "b": 2}, {"a": 1, "b": 1}),
+    ({"a": "x", "b": 1}, {"a": "y", "b": 2}, {"a": "x" * 170, "b": 3}),
+    ({"a": True}, {"a": False}, {"a": None}, {"a": {"$gte": None}}),
+]
+"""Filters that differ in their constants, mostly alone."""
+
+
+@pytest.mark.parametrize("indexes", [(), (["a"],), (["a", "b"],)], ids=["none", "one field", "two fields"])
+def test_a_plan_serves_for_other_constants(store, agent, indexes):
+    values = ["x", "y", "x" * 160, "x" * 170, "x" * 171, 1, 2, 10, 1.5, -0.0, 2**70, True, False, None, ["x", 1], {}]
+    documents = [{"a": value, "b": b} for value in values for b in (1, 2)] + [{"b": 1}]
+    put(agent, documents)
+    for index in indexes:
+        store.ensure_index(index)
+    for filters in ALIKE:
+        for filter in (*filters, *filters[::-1]):
+            check(agent, documents, filter)
+
+
+def test_a_filter_is_translated_once_for_all_constants_until_there_is_another_index(store, agent, monkeypatch):
+    put(agent, [{"a": number} for number in range(20)])
+    condition, translated = queries.Sql.condition, []
+    monkeypatch.setattr(
+        queries.Sql, "condition", lambda sql, *arguments: translated.append(1) or condition(sql, *arguments)
+    )
+    for number in range(20):
+        assert len(agent.find({"a": number})) == 1
+    assert len(translated) == 1
+    index = store.ensure_index(["a"])
+    assert [agent.explain({"a": number})["index"] for number in range(20)] == [index] * 20
+    assert len(translated) == 2

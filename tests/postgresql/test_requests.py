@@ -2,6 +2,7 @@
 
 import pytest
 
+import datastore
 from datastore.backend import Fields, IdRange
 from datastore.conformance.documents import at
 from tests.adapters.blobs import purge_beside
@@ -30,6 +31,34 @@ def test_a_page_of_large_values_ends_early_and_goes_on(backend, agent, monkeypat
     assert len(page.documents) == 7  # the last one reaches it
     assert page.after == page.documents[-1].id
     assert agent.get_all() == wanted
+
+
+def test_a_batch_over_records_that_somebody_else_has_changed_takes_2_more(store, agent, url, wire):
+    """It says what it has changed, and nothing of the others: that is asked for where it is needed."""
+    keys = [f"k{number}" for number in range(5)]
+    agent.set_many(dict.fromkeys(keys, 0), {"by": "us"})
+    assert wire.of(lambda: agent.set_many(dict.fromkeys(keys, 1))) == 1
+    with datastore.connect(url) as other:
+        other.agent("u", "b").set("k1", "theirs", {"by": "them"})
+        other.agent("u", "b").delete("k3")
+        assert wire.of(lambda: agent.set_many(dict.fromkeys(keys, 2))) == 3
+    assert agent.get_all() == dict.fromkeys(keys, 2)
+    assert {key: record.metadata for key, record in agent.get_records(keys).items()} == {
+        key: {"by": "them"} if key == "k1" else {} if key == "k3" else {"by": "us"} for key in keys
+    }
+
+
+def test_changes_and_counts_make_no_entry_in_an_index(store, agent, backend, sql):
+    """A new version of a row finds room on its page: PostgreSQL calls that heap-only."""
+    keys = [f"k{number:03}" for number in range(0, 300, 10)]
+    agent.set_many({f"k{number:03}": "x" * 400 for number in range(300)})
+    agent.set_many(dict.fromkeys(keys, "y" * 400))
+    agent.set("k001", 1)
+    agent.get_many(keys)
+    store.flush()
+    backend._session.ask("SELECT pg_stat_force_next_flush()")
+    changed = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE schemaname = current_schema()"
+    assert sql(changed) == [(61, 61)]
 
 
 def test_namespaces_and_keys_are_read_from_the_index_alone(filled, agent, wire, sql):

@@ -6,6 +6,10 @@ import pytest
 
 import datastore
 from datastore import Item, PermissionDeniedError, UnsupportedError
+from datastore.backend import IdRange
+from datastore.conformance.documents import apply, id_of, put
+from datastore.conformance.faults import backend_of
+from datastore.scope import scope_of
 from tests.adapters import memories
 
 pytestmark = pytest.mark.server("postgresql")
@@ -59,6 +63,29 @@ def test_another_process_writes_vectors_for_an_index_that_it_has_not_seen_being_
         ("[1,0,0.5]",),
     ]
     assert [one.key for one in agent.memory.search([0.0, 0.0, 1.0], 1, exact=False)] == ["b"]
+
+
+def test_a_vector_that_is_not_that_of_the_value_any_more_finds_nothing(store, agent, stranger):
+    """However the value was replaced, and whether or not the process has written a vector."""
+    agent.memory.add("a", vector=[1.0, 0.0])
+    agent.memory.ensure_index()
+    vector, keys = memories.float32([1.0, 0.0]), [f"k{number}" for number in range(5)]
+    backend, other = backend_of(store), scope_of(stranger).core.backend
+
+    def write(backend, *some, vector=None):
+        apply(backend, [put(key, 1, vector=vector) for key in some])
+
+    def found():
+        return sorted(backend.nearest(IdRange("user:ns:", "user:ns;"), vector, 10, "cosine"))
+
+    write(backend, *keys, vector=vector)
+    assert found() == [id_of(key) for key in keys]
+    write(backend, "k0")
+    write(backend, "k1", "k2")
+    write(other, "k3")
+    assert found() == [id_of("k4")]
+    write(other, "k3", vector=vector)
+    assert found() == [id_of("k3"), id_of("k4")]
 
 
 def test_too_many_dimensions_and_a_role_that_may_not_are_refused(url, agent, sql):

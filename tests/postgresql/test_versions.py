@@ -1,8 +1,6 @@
 """Another version, and a pooler in between: what depends on the server, or on whose connection carries a request."""
 
 import threading
-import time
-import uuid
 
 import psycopg
 import pytest
@@ -10,14 +8,10 @@ import pytest
 import datastore
 from datastore import UnsupportedError
 from tests.adapters.finding import AgainstTheReference, check, put
+from tests.adapters.stores import everything
 from tests.full import times
 from tests.servers import postgresql
-from tests.servers.postgresql import DATABASE, OWNER
-from tests.servers.processes import HOST
-
-
-def at(server):
-    return f"postgresql://{OWNER}@{HOST}:{server.port}/{DATABASE}"
+from tests.servers.postgresql import DATABASE
 
 
 @pytest.mark.server("postgresql-15")
@@ -26,10 +20,11 @@ class TestVersion15:
 
     @pytest.fixture
     def url(self):
-        return f"{at(postgresql.server_15())}/test_{uuid.uuid4().hex}"
+        yield postgresql.borrow(postgresql.server_15())
+        postgresql.give_back(postgresql.server_15())
 
     def test_every_kind_of_call(self, store, agent):
-        everything(store, agent)
+        assert all("fsync" in fault for fault in everything(store, agent))
 
     def test_a_server_without_pgvector_searches_exactly(self, agent):
         agent.memory.add("a", key="a", vector=[1.0, 2.0])
@@ -42,7 +37,7 @@ class TestVersion15:
 
     def test_the_order_of_texts_is_that_of_bytes_whatever_the_collation_of_the_database(self):
         """That of ``jsonb`` is not."""
-        server = at(postgresql.server_15())
+        server = postgresql.address(postgresql.server_15())
         with psycopg.connect(server, autocommit=True) as connection:
             german = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'de' LOCALE 'C' ENCODING 'UTF8'"
             connection.execute(f"CREATE DATABASE german {german}")
@@ -60,6 +55,9 @@ class TestVersion15:
                             for operator in ("$gt", "$lte", "$eq"):
                                 check(agent, documents, {"a": {operator: document["a"]}})
                     assert agent.list_keys() == sorted(agent.list_keys())
+                    for sort in ("a", "-a"):
+                        assert list(agent.find({}, sort=sort, limit=10)) == list(agent.find({}, sort=sort))[:10]
+                        assert not agent.explain({}, sort=sort, limit=10)["sorted_here"]
             finally:
                 connection.execute("DROP DATABASE german WITH (FORCE)")
 
@@ -71,11 +69,11 @@ class TestPgBouncer:
 
     @pytest.fixture
     def url(self):
-        yield f"{at(postgresql.pooler())}/test_{uuid.uuid4().hex}"
+        yield postgresql.borrow(postgresql.pooler())
         postgresql.give_back()
 
     def test_every_kind_of_call(self, store, agent):
-        everything(store, agent)
+        assert all("fsync" in fault for fault in everything(store, agent))
 
     def test_threads_share_its_connections(self, url, agent, stranger):
         def work(one):
@@ -91,24 +89,3 @@ class TestPgBouncer:
             thread.join()
         assert agent.get("count") == 120
         assert agent.count() == 21
-
-
-def everything(store, agent):
-    """Make calls of every kind, and look at what they come to."""
-    assert agent.set_many({f"k{number}": {"n": number, "b": 2**70} for number in range(50)}, {"m": 1}) == 50
-    assert agent.set_many({f"k{number}": {"n": number} for number in range(0, 100, 2)}) == 50
-    assert store.ensure_index(["n"]) == store.ensure_index(["n"])
-    assert agent.find({"n": {"$gte": 97}}) == {"k98": {"n": 98}}
-    assert agent.count({"n": {"$lt": 10}}, meta={"metadata.m": 1}) == 10
-    assert agent.list_keys(limit=2, reverse=True) == ["k98", "k96"]
-    assert agent.delete_many(["k1", "k2", "none"]) == 2
-    agent.set("gone", 1, ttl=0.001)
-    agent.blobs.put("blob", b"\0" * 300_000)
-    assert bytes(agent.blobs.get("blob")) == b"\0" * 300_000
-    with agent.lease("work", ttl=60) as lease:
-        lease.data_store.set("fenced", 1)
-    store.flush()
-    assert agent.get_record("k98").access_count == 1
-    assert agent.use_namespace("other").list_namespaces() == ["default"]
-    assert agent.clear() > 70
-    assert all(finding.healthy or "fsync" in finding.text for finding in store.backend.examine(time.time()))

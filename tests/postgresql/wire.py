@@ -7,16 +7,23 @@ from tests.adapters import connections
 
 
 class Wire(connections.Wire):
-    """Notes the statement of each request."""
+    """Notes the statement of each request.
+
+    Attributes:
+        rows: How many rows were handed over since the last request that was counted.
+    """
 
     def __init__(self, monkeypatch):
         super().__init__()
+        self.rows = 0
         wait, carry_out = Connection.wait, Connection.carry_out
         said = []
 
         def noted(connection, statement, parameters):
             said.append(statement)
-            return carry_out(connection, statement, parameters)
+            rows = carry_out(connection, statement, parameters)
+            self.rows += len(rows)
+            return rows
 
         def waited(connection, gen, *arguments, **options):
             self.requests.append(said.pop() if said else "")

@@ -17,5 +17,6 @@ SERVERS = {
     "postgresql": postgresql,
     "postgresql-15": debian.POSTGRESQL_15,
     "redis": redis,
+    "redis-debian": debian.REDIS,
 }
 """By the name that ``pytest.mark.server`` and the conformance report use."""

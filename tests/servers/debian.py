@@ -50,3 +50,4 @@ class Package:
 
 PGBOUNCER = Package("pgbouncer", "/usr/sbin/pgbouncer")
 POSTGRESQL_15 = Package("postgresql-15", "/usr/lib/postgresql/15/bin/postgres")
+REDIS = Package("redis-server", "/usr/bin/redis-server")

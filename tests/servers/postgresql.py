@@ -119,24 +119,24 @@ def pooler() -> Server:
     return started
 
 
-def borrow() -> str:
-    """Return the store's URL of a new, empty store."""
-    return f"postgresql://{OWNER}@{HOST}:{server().port}/{DATABASE}/test_{uuid.uuid4().hex}"
+def borrow(of: Server | None = None) -> str:
+    """Return the store's URL of a new, empty store; ``of`` is another server than that of `server`, or a pooler."""
+    return f"{address(of)}/test_{uuid.uuid4().hex}"
 
 
-def give_back() -> None:
-    """Remove everything."""
+def give_back(of: Server | None = None) -> None:
+    """Remove everything that was borrowed of a server."""
     import psycopg  # here, because only the tests that need the server need its client
 
-    with psycopg.connect(address(), autocommit=True) as connection:
+    with psycopg.connect(address(of), autocommit=True) as connection:
         made = connection.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'test\\_%'").fetchall()
         for (name,) in made:
             connection.execute(f'DROP SCHEMA "{name}" CASCADE')
 
 
-def address() -> str:
-    """Return what the client takes to connect to the server."""
-    return f"postgresql://{OWNER}@{HOST}:{server().port}/{DATABASE}"
+def address(of: Server | None = None) -> str:
+    """Return what the client takes to connect to a server."""
+    return f"postgresql://{OWNER}@{HOST}:{(of or server()).port}/{DATABASE}"
 
 
 def answers(port: int) -> bool:

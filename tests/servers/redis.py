@@ -5,6 +5,7 @@ import socket
 import uuid
 from pathlib import Path
 
+from tests.servers.debian import REDIS
 from tests.servers.installing import python_environment
 from tests.servers.processes import HOST, Server, temporary_folder
 
@@ -25,9 +26,15 @@ _BUS = 10_000
 (https://redis.io/docs/latest/operate/oss_and_stack/management/scaling/)."""
 
 
-def new_server(folder: Path, *options: str) -> Server:
-    """Return a server, not started. Its socket is ``redis.sock`` in the folder."""
-    path, beside = program(), _BUS if "--cluster-enabled" in options else 0
+def new_server(folder: Path, *options: str, path: str | None = None) -> Server:
+    """Return a server, not started. Its socket is ``redis.sock`` in the folder.
+
+    Args:
+        folder: Where it keeps its data.
+        options: Of its command.
+        path: Its program, if not the one that the tests install.
+    """
+    path, beside = path or program(), _BUS if "--cluster-enabled" in options else 0
     kept = ["--dir", str(folder), "--appendonly", "yes", "--save", "", "--unixsocket", str(folder / "redis.sock")]
     return Server(
         "redis",
@@ -51,14 +58,22 @@ def server() -> Server:
     return started
 
 
-def borrow() -> str:
-    """Return the store's URL of a new, empty store."""
-    return f"redis://{HOST}:{server().port}/0/test_{uuid.uuid4().hex}"
+@functools.cache
+def debians() -> Server:
+    """Return the server of Debian's version of this test session, started."""
+    started = new_server(temporary_folder("redis"), path=str(REDIS.program))
+    started.start()
+    return started
 
 
-def give_back() -> None:
-    """Remove everything."""
-    assert command(server().port, "FLUSHALL") == b"+OK\r\n"
+def borrow(of: Server | None = None) -> str:
+    """Return the store's URL of a new, empty store; ``of`` is for another server than that of `server`."""
+    return f"redis://{HOST}:{(of or server()).port}/0/test_{uuid.uuid4().hex}"
+
+
+def give_back(of: Server | None = None) -> None:
+    """Remove everything that was borrowed of a server."""
+    assert command((of or server()).port, "FLUSHALL") == b"+OK\r\n"
 
 
 def command(port: int, *words: str) -> bytes:

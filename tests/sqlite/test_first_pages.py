@@ -11,7 +11,7 @@ import datastore
 from datastore.conformance.samples import same
 from datastore.queries.language import parse
 from datastore.queries.matcher import compile_filter
-from datastore_sqlite import finding, selecting
+from datastore_sqlite import codec, finding, selecting
 from tests.adapters.finding import in_order, small_pages
 from tests.sqlite.files import connect
 from tests.sqlite.queries import statements_of
@@ -205,14 +205,14 @@ def test_a_range_goes_on_whatever_happens_to_the_last_record_of_its_first_page(
 
 
 def test_the_first_page_of_a_range_ends_when_its_values_are_large(some, monkeypatch):
-    monkeypatch.setattr(finding, "PAGE_BYTES", 70)
+    monkeypatch.setattr(codec, "PAGE_BYTES", 70)
     agent = some.agent("u", "a")
     assert list(agent.find({"n": {"$gte": 0, "$lt": 10}})) == ONE
     assert len(statements_of(some, lambda: agent.find({"n": {"$gte": 0, "$lt": 10}}))) > 2
 
 
 def test_a_page_ends_when_its_values_are_large(some, monkeypatch):
-    monkeypatch.setattr(finding, "PAGE_BYTES", 70)  # some three values, but so many are read at first
+    monkeypatch.setattr(codec, "PAGE_BYTES", 70)  # some three values, but so many are read at first
     agent = some.agent("u", "a")
     assert list(agent.find({"kind": "one"})) == ONE
     assert len(statements_of(some, lambda: agent.find({"kind": "one"}))) == 2
