@@ -11,6 +11,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from math import inf
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -32,6 +33,7 @@ from datastore.conformance.simulation.network import (
     TooManyRequestsError,
 )
 from datastore.conformance.simulation.world import Process, World
+from datastore.times import parse_time
 from datastore.values import decode
 from datastore_redis import codec, removing, scripts
 from datastore_redis.backend import RedisBackend
@@ -57,6 +59,8 @@ _EMPTY_AT_FIRST = 0.1
 """In so many runs the first process begins the store; in the others it is there."""
 _SAFE = 0.5
 """In so many runs the server has ``appendfsync always``, in the others ``everysec``."""
+_FORGETS_SOON, _SOON = 0.3, 2_000
+"""In so many runs the server forgets what has expired after so many milliseconds, not after a day."""
 _SYNC = 1.0
 """How many seconds of acknowledged writes ``everysec`` may lose."""
 _JUMP = 20_000.0
@@ -92,6 +96,9 @@ class RedisDatabase:
         self._restarts = 0
         self._is_safe = True
         self._is_watched = False
+        self._forgets_soon = False
+        self._ahead = 0.0
+        """By how much a process's clock was ahead at most, in seconds."""
         self._kept: deque[tuple[float, State]] = deque()
         """What the server had after its last commands that have written anything, and when: what a crash may leave."""
         self._chance: Random
@@ -119,6 +126,8 @@ class RedisDatabase:
             self._begin(world)
         for module in (codec, removing):
             yield module, "os", SimpleNamespace(urandom=self._tokens.randbytes)
+        if self._forgets_soon:
+            yield codec, "_forgotten_after", _soon
         yield from self._faults
 
     def _begin(self, world: World) -> None:
@@ -126,6 +135,7 @@ class RedisDatabase:
         self._world = world
         self._chance, self._tokens = Random(f"{seed} made anew"), Random(f"{seed} tokens")
         self._is_safe = Random(f"{seed} durability").random() < _SAFE
+        self._forgets_soon = Random(f"{seed} grace").random() < _FORGETS_SOON
         self._is_watched = (not self._is_safe or self._loses) and (
             "power lost" in faults or "power lost" in world.luck.rates
         )
@@ -197,6 +207,7 @@ class RedisDatabase:
         for user in world.users:
             notes = {key: row for owner, key, row in rows if owner == user}
             world.happens("(power lost)", (self._is_safe,), user, notes)
+            world.history[-1].reaped = self._forgotten_until
         world.restart(-20.0 + 40.0 * random.random())
 
     def _rows(self) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
@@ -211,7 +222,29 @@ class RedisDatabase:
 
     def jump(self, random: Random) -> None:
         """Set the server's clock to another time."""
-        self._offset = _JUMP * (2 * random.random() - 1)
+        if not self._forgets_soon:
+            self._offset = _JUMP * (2 * random.random() - 1)
+
+    def note_what_may_be_gone(self, process: Process) -> None:
+        """Note, after a request, what the server may have removed because it had expired."""
+        self._ahead = max(self._ahead, process.offset)
+        if (call := self._world.calls.get(self._world.scheduler._me())) is not None:
+            call.reaped = max(call.reaped, self._forgotten_until)
+
+    @property
+    def _forgotten_until(self) -> float:
+        """What has expired by then, in microseconds since the epoch, the server may have removed."""
+        soon = (BEGAN + self._world.scheduler.now + self._ahead) * 1e6 - _SOON * 1e3
+        return soon if self._forgets_soon else -inf
+
+
+def _soon(at: str, expires_at: str) -> str:
+    """Stands in for `codec._forgotten_after`. What a delete leaves is to stay as long as always."""
+    left = (parse_time(expires_at) - parse_time(at)).total_seconds() * 1_000
+    return str(int(left) + _SOON) if left > 0 else _REALLY_AFTER(at, expires_at)
+
+
+_REALLY_AFTER = codec._forgotten_after
 
 
 def adapter_over(
@@ -350,6 +383,8 @@ class UnluckySocket(Client, Socket):
             pass
         else:
             self.left, self._late = self.left + (answer or b""), b""
+        finally:
+            self._database.note_what_may_be_gone(self.process)
 
     def _carried_out(
         self, sent: bytes, part: int | None, refuses: RefusalError | None = None, first: int = 0

@@ -141,10 +141,10 @@ FINDS = {
         "A server that has forgotten its scripts is not sent them again", 3, 6
     ),
     ("redis", "gone by the server's clock"): Find(
-        "Redis removes a record at a time of its own clock (`PEXPIREAT`)", 3, 8
+        "Redis removes a record at a time of its own clock (`PEXPIREAT`)", 12, 4
     ),
     ("redis", "gone when it has expired"): Find(
-        "Redis removes a record as soon as it has expired, by the clock of who wrote it", 3, 8
+        "Redis removes a record as soon as it has expired, by the clock of who wrote it", 44, 3
     ),
     ("redis", "nothing is synced"): Find("Nothing is synced, although `appendfsync always` was promised", 22, 3),
 }

@@ -50,7 +50,7 @@ def recovered(call: Call, *, kept: bool) -> Effects:
     """
 
     def step(found: Stored, state: Stored, _: int | None) -> Iterator[Stored]:
-        if not kept or (_is_gone(state) and _is_gone(found)):
+        if not kept or (found is None and None in views(state, call)) or (_is_gone(state) and _is_gone(found)):
             yield found
         elif state is not None and found is not None and state.value == found.value:
             fits, held = both(state.held, found.held)
