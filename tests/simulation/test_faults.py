@@ -106,7 +106,7 @@ FINDS = {
     ),
     ("dynamodb", "counting revives"): Find("Counting the accesses of a deleted record creates it", 8, 5),
     ("dynamodb", "what is unprocessed is dropped"): Find("What a batch leaves unprocessed is dropped", 3, 3),
-    ("dynamodb", "a write is not recognised"): Find("A write does not recognise itself in the record", 3146, 5),
+    ("dynamodb", "a write is not recognised"): Find("A write does not recognise itself in the record", 3656, 4),
     ("dynamodb", "a page is taken for all"): Find("The first page of a listing is taken for all of it", 0, 2),
     ("dynamodb", "a write replaces what has expired since"): Find(
         "A write that needs a live record writes over an expired one", 424, 2
