@@ -387,7 +387,8 @@ class Memory(Bound, OfOneProcess):
             ConfigurationError: If the host has given no embedder.
 
         Requests: for each 100 keys those of ``get_many``, twice, and if there are texts without vectors those of
-        `AgentDataStore.add_many` of as many records, and 1; 1 more as for `add`.
+        `AgentDataStore.add_many` of as many records, and 1; 1 more as for `add`; and 1 if there are texts that have a
+        vector, since whoever made it may have died before a search could know.
         """
         scope = scope_of(self)
         return follow(catching_up(scope, keys, split), embedder_of(scope))  # type: ignore[no-any-return]

@@ -13,8 +13,8 @@ from datastore.calls.steps import Steps
 from datastore.ids import encode_key
 from datastore.memory.embedding import embedding_parts, needed
 from datastore.memory.splitting import check_split
-from datastore.memory.vectors import AREA, Stored, id_at
-from datastore.memory.writing import check_model, tell
+from datastore.memory.vectors import AREA, Stored, id_at, readable_in
+from datastore.memory.writing import check_model, tell, tell_again
 from datastore.scope import Scope
 
 _AT_ONCE = 100
@@ -24,7 +24,8 @@ def catching_up(scope: Scope, keys: Iterable[str], split: Any = None) -> Steps:
     """Return the steps of `datastore.memory.Memory.embed`.
 
     A vector belongs to the revision that was read. If the record has another one by then, the vector never counts, and
-    goes as those of replaced records do: so nobody's change is lost, and no record is written.
+    goes as those of replaced records do: so nobody's change is lost, and no record is written. A vector that is there
+    may be one of which nobody was told, by a process that died: so all are told of it.
     """
     core, area, splitter = scope.core, scope.area(AREA), check_split(split)
     core.check_writes(scope.prefix)
@@ -43,7 +44,9 @@ def catching_up(scope: Scope, keys: Iterable[str], split: Any = None) -> Steps:
             for one, (vector, parts, split) in zip(bare, made, strict=True)
         ]
         if rows:
-            tell(scope, rows, embedder.name)
+            tell(scope, rows, embedder.name, of_records=True)
+        if found := readable_in(area, list(vectors.values())):
+            tell_again(scope, found, embedder)
         new = {one.id for one in bare}
         done |= {ids[one.id]: one.id in new for one in there}
     return done

@@ -15,7 +15,7 @@ from datastore.deadlines import within
 from datastore.errors import DataStoreError, InvalidValueError, kind_of
 from datastore.ids import encode_key, new_key
 from datastore.memory.changes import Model, fits, is_indexed
-from datastore.memory.embedding import NOTHING, embedding_parts, needed
+from datastore.memory.embedding import NOTHING, Embedder, embedding_parts, needed
 from datastore.memory.spaces import spaces_of
 from datastore.memory.splitting import Splitter, check_split
 from datastore.memory.vectors import AREA, Made, Stored, id_at, packed, put, readable_in
@@ -219,13 +219,15 @@ def store(scope: Scope, puts: Sequence[Put], vectors: Sequence[Made], name: str 
     return outcomes
 
 
-def tell(scope: Scope, rows: Sequence[Stored], name: str | None) -> None:
+def tell(scope: Scope, rows: Sequence[Stored], name: str | None, *, of_records: bool = False) -> None:
     """Write vectors, and the change that tells of them.
 
     Args:
         scope: Whose they are.
         rows: The vectors, at least one.
         name: As `store`.
+        of_records: Whether they are of records that are there. Then others may write the same vectors and tell of
+            them, so these stay if this fails.
 
     Raises:
         EmbedderError: As `store`.
@@ -249,12 +251,26 @@ def tell(scope: Scope, rows: Sequence[Stored], name: str | None) -> None:
                 _write(scope, [put(area, moment, row, indexed=True) for row in rows])
             spaces.late.note(area.prefix, rows, core.clock())
     except DataStoreError:
-        discard(scope, revisions)
+        if not of_records:
+            discard(scope, revisions)
         raise
     if (space := spaces.known(area)) is not None:
         space.take(list(rows))
         for change in added:
             space.follow(change)
+
+
+def tell_again(scope: Scope, found: Sequence[Stored], embedder: Embedder) -> None:
+    """Add a change that names vectors that are there: whoever wrote them may have died before it told of them.
+
+    Requests: those of `datastore.memory.changes.Changes.add`.
+    """
+
+    def becomes(known: Model | None) -> Model:
+        fitting = fits(known, embedder.name, embedder.dimensions)
+        return fitting._replace(split=True) if any(row.parts for row in found) else fitting
+
+    spaces_of(scope.core).changes(scope.area(AREA)).add([row.revision for row in found], becomes)
 
 
 def _write(scope: Scope, puts: Sequence[Put]) -> None:

@@ -491,7 +491,7 @@ def test_memory(agent, requests):
         "get": ["GET db/doc"],
         "delete": ["GET db/doc", "POST _bulk_docs", "POST _bulk_docs"],
         "embed": ["GET db/doc", "GET db/doc", "POST _bulk_docs", "POST _bulk_docs"],
-        "embed again": ["GET db/doc", "GET db/doc"],
+        "embed again": ["GET db/doc", "GET db/doc", "POST _bulk_docs"],
         "add to a vault": ["POST _bulk_docs", "POST _bulk_docs"],
         "get the vectors of a vault": [
             *["GET _all_docs", "GET _all_docs", "POST _bulk_get", "POST _bulk_get"],

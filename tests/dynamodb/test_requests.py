@@ -437,7 +437,7 @@ def test_memory(agent, wire):
         "get": ["GetItem"],
         "delete": ["GetItem", "DeleteItem", "DeleteItem"],
         "embed": ["GetItem", "GetItem", "UpdateItem", "PutItem"],
-        "embed again": ["GetItem", "GetItem"],
+        "embed again": ["GetItem", "GetItem", "PutItem"],
         "add to a vault": ["PutItem", "PutItem"],
         "get the vectors of a vault": [
             *["Query", "Query", "BatchGetItem", "BatchGetItem"],

@@ -500,7 +500,7 @@ def test_memory(agent, recorder):
         "get": ["BatchGetDocuments"],
         "delete": ["BatchGetDocuments", "Commit", "Commit"],
         "embed": ["BatchGetDocuments", "BatchGetDocuments", "Commit", "Commit"],
-        "embed again": ["BatchGetDocuments", "BatchGetDocuments"],
+        "embed again": ["BatchGetDocuments", "BatchGetDocuments", "Commit"],
         "add to a vault": ["Commit", "Commit"],
         "get the vectors of a vault": [
             *["RunQuery", "RunQuery", "BatchGetDocuments", "BatchGetDocuments"],

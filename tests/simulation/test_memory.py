@@ -1,7 +1,7 @@
 """What the simulator says of memory: of histories written by hand."""
 
-from datastore.conformance.simulation.around import memory
-from datastore.conformance.simulation.around.memory import _cosine
+from datastore.conformance.simulation.around import memory, vaults
+from datastore.conformance.simulation.around.memory import _cosine, _nearest
 from tests.simulation.test_checking import LOST, call, is_explained
 
 HELD = "ann 1"
@@ -12,12 +12,12 @@ def added(key, text, begins, ends, ttl=None, **more):
 
 
 def searched(begins, ends, *found, n=9, keywords=False, query="q"):
-    result = [(key, text, "r1", _cosine(query, text)) for key, text in found]
+    result = [(key, text, "r1", *_nearest(query, text)) for key, text in found]
     return call("memory_search", (query, n, keywords), begins, ends, result)
 
 
 def said(*calls):
-    return [line.partition(":")[0] for line in memory.wrong(calls)]
+    return [line.partition(":")[0] for judge in (memory, vaults) for line in judge.wrong(calls)]
 
 
 def test_what_was_acknowledged_is_found():
@@ -51,5 +51,30 @@ def test_the_nearest_are_found_in_order():
     assert said(*calls, searched(5, 6, texts[1], n=1)) == ["texts lost"]
     assert said(*calls, searched(5, 6, *texts, n=2)) == ["too much"]
     wrong = searched(5, 6, *texts)
-    wrong.result[0] = (*wrong.result[0][:3], 0.5)
+    wrong.result[0] = (*wrong.result[0][:3], 0.5, None)
     assert "a wrong score" in said(*calls, wrong)
+
+
+def test_the_nearest_part_is_shown():
+    long = f"{HELD}\n\n{HELD} for a long time"
+    assert said(added("t1", long, 1, 2), searched(3, 4, ("t1", long))) == []
+    wrong = searched(3, 4, ("t1", long))
+    wrong.result[0] = (*wrong.result[0][:4], None)
+    assert said(added("t1", long, 1, 2), wrong) == ["a wrong part"]
+
+
+def in_vault(number, text, begins, ends, **more):
+    return call("vault_add", (text,), begins, ends, number, **more)
+
+
+def test_what_has_a_vector_is_found_in_a_vault_under_its_own_number():
+    made = call("vault_vectors", (), 3, 4, 1)
+    found, none = (call("vault_similar", ("q",), 5, 6, result) for result in ([(0, HELD)], []))
+    assert said(in_vault(0, HELD, 1, 2), made, found) == []
+    assert said(in_vault(0, HELD, 1, 2), made, none) == ["items lost"]
+    assert said(in_vault(0, HELD, 1, 2), none) == [], "it has no vector yet"
+    assert said(in_vault(0, HELD, 1, 3.5), made, none) == [], "it was being added"
+    assert said(in_vault(0, HELD, 1, 2), made, call("vault_delete", (0,), 4, 7, 1), none) == []
+    assert said(in_vault(1, HELD, 1, 2), made, found) == ["another's number", "items lost"]
+    assert said(made, found) == ["nobody's item"]
+    assert said(in_vault(0, HELD, 1, 2), in_vault(0, "x", 1, 2)) == ["two items have one number"]

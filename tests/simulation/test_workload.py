@@ -11,8 +11,9 @@ MORE = {"set_if", "delete_if", "copy", "import", "fork", "renew", "release", "ru
 MORE |= {"ensure_index", "find_by", "find_records_by", "count_by", "update_where_by", "delete_where_by"}
 MORE |= {"fenced_set", "fenced_increment", "fenced_delete", "blob_put", "blob_get", "blob_read", "blob_delete"}
 MORE |= {"memory_add", "memory_set", "memory_edit", "memory_delete", "memory_search"}
+MORE |= {"vault_add", "vault_vectors", "vault_delete", "vault_similar"}
 """What is drawn besides: calls with a revision, those that move records while others write, a fork, what is done with a
-lease, runs, blobs, texts with vectors, and queries that an index may answer."""
+lease, runs, blobs, texts with vectors, vector vaults, and queries that an index may answer."""
 
 
 def test_every_call_of_the_kit_is_drawn():
@@ -34,7 +35,7 @@ def test_every_call_comes_to_something():
 def test_a_run_without_what_is_around_the_records_is_drawn_as_if_that_did_not_exist(monkeypatch):
     """So a new call of that changes the runs of few seeds: those of the tables are found anew for some faults only."""
     plans = [draw(str(seed), SqliteDatabase) for seed in range(100)]
-    for share in ("_WITH_MORE", "_WITH_MEMORY"):
+    for share in ("_WITH_MORE", "_WITH_MEMORY", "_WITH_VAULTS"):
         monkeypatch.setattr(f"datastore.conformance.simulation.workload.{share}", 0.0)
     without = [draw(str(seed), SqliteDatabase) for seed in range(100)]
     for plan, alone in zip(plans, without, strict=True):

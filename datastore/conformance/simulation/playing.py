@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from datastore.conformance.simulation import workload
-from datastore.conformance.simulation.around import leases, logs, memory
+from datastore.conformance.simulation.around import leases, logs, memory, vaults
 from datastore.conformance.simulation.checking import UndecidedError, unexplained
 from datastore.conformance.simulation.databases import Database
 from datastore.conformance.simulation.history import Call
@@ -21,7 +21,7 @@ from datastore.errors import DamagedRecordError, InternalError
 
 _TAKES_LONGER = frozenset({"get_or_set", "namespace_stats", "iter_records", "purge_expired", "copy", "import"})
 _TAKES_LONGER |= {"lock", "run", "run_result", "blob_put", "blob_get", "blob_read", "blob_delete"}
-_TAKES_LONGER |= {"ensure_index", *memory.KINDS}
+_TAKES_LONGER |= {"ensure_index", *memory.KINDS, *vaults.KINDS}
 """The calls that wait for others, or whose time is that of each page, or that take as long as an index is built."""
 _IN_ORDER = frozenset({"list_keys", "list_namespaces", "scan", "iter_records", "find_records", "find_in", "get_all"})
 """The calls whose results are in the order of keys, or of namespaces."""
@@ -118,6 +118,7 @@ def _wrong_around(history: Sequence[Call]) -> Iterator[str]:
         yield from leases.wrong(calls)
         yield from logs.wrong(calls)
         yield from memory.wrong(calls)
+        yield from vaults.wrong(calls)
 
 
 def _pending(call: Call) -> Call:

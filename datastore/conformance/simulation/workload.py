@@ -14,7 +14,7 @@ from typing import Any
 
 from datastore import AgentDataStore, Record
 from datastore.conformance.simulation import queries
-from datastore.conformance.simulation.around import blobs, leases, logs, memory, runs
+from datastore.conformance.simulation.around import blobs, leases, logs, memory, runs, vaults
 from datastore.conformance.simulation.checking import Effect, microseconds
 from datastore.conformance.simulation.effects import ANY, Effects, added, at, one_more, renamed
 from datastore.conformance.simulation.history import BEGAN, Call
@@ -51,7 +51,9 @@ _WITH_QUERIES = 0.1
 """In so many runs there are indexes, and queries that they may answer."""
 _WITH_MEMORY = 0.1
 """In so many runs there are texts with vectors, and searches."""
-_NUMBERED_FROM, _QUERIES_FROM, _MEMORY_FROM = 100, 200, 300
+_WITH_VAULTS = 0.05
+"""In so many runs there are vector vaults."""
+_NUMBERED_FROM, _QUERIES_FROM, _MEMORY_FROM, _VAULTS_FROM = 100, 200, 300, 400
 """The numbers of the first of these in a thread."""
 
 
@@ -172,7 +174,7 @@ def _everything(call: Call) -> Iterable[str]:
 
 
 _AROUND: tuple[Mapping[str, Kind], ...] = (leases.KINDS, logs.KINDS, runs.KINDS, blobs.KINDS)
-AROUND: dict[str, Kind] = {name: one for kinds in (*_AROUND, memory.KINDS) for name, one in kinds.items()}
+AROUND: dict[str, Kind] = {name: one for kinds in (*_AROUND, memory.KINDS, vaults.KINDS) for name, one in kinds.items()}
 """The calls of what is kept around the records, by name."""
 
 # The calls on records. In these lines `s` is the agent's store, `m` what its thread knows, `k` a key and `v` a value.
@@ -387,7 +389,7 @@ def plan(seed: str, possible: frozenset[str]) -> Plan:
         processes.append(ProcessPlan(number, skew, options, tuple(threads)))
     drawn = Plan(seed, luck, tuple(processes))
     drawn = _with_queries(_with_more(drawn, Random(f"{seed} around")), Random(f"{seed} queries"))
-    return _with_memory(drawn, Random(f"{seed} by meaning"))
+    return _with_vaults(_with_memory(drawn, Random(f"{seed} by meaning")), Random(f"{seed} vaults"))
 
 
 # What follows is drawn apart from all others, so a new call of it changes no run that has none of it.
@@ -418,6 +420,13 @@ def _with_memory(plan: Plan, random: Random) -> Plan:
     if random.random() >= _WITH_MEMORY:
         return plan
     return _with(plan, random, memory.KINDS, KEYS, _MEMORY_FROM, (2, 6), alone=random.random() < 0.5)
+
+
+def _with_vaults(plan: Plan, random: Random) -> Plan:
+    """Add items of a vector vault, their vectors, and searches."""
+    if random.random() >= _WITH_VAULTS:
+        return plan
+    return _with(plan, random, vaults.KINDS, KEYS, _VAULTS_FROM, (2, 6), alone=random.random() < 0.5)
 
 
 def _with(
@@ -452,6 +461,7 @@ def audit(plan: Plan) -> Sequence[CallPlan]:
         (logs.KINDS, "log_read", (0, None, False)),
         (blobs.KINDS, "blob_get", ()),
         (memory.KINDS, "memory_search", ("audit", 9, False)),
+        (vaults.KINDS, "vault_similar", ("audit",)),
         (runs.KINDS, "run", (2.0, "release", *(f"nobody's {number}" for number in range(runs.STEPS)))),
     )
     calls += [(name, arguments) for kinds, name, arguments in looks if not names.isdisjoint(kinds)]

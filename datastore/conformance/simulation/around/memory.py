@@ -1,18 +1,18 @@
 """Memory: a search shows what is there, finds what was acknowledged before it, and its order is the exact one.
 
-A text is a register, as a key is. What a search has shown of it is judged with its writes; what it has not shown, and
-the order, are judged here.
+A text is a register, as a key is. What a search has shown of it is judged with its writes; what it has not shown, the
+order, and which part of a long text is nearest, are judged here.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import inf
 from typing import Any
 from zlib import crc32
 
-from datastore import AgentDataStore, Memory
+from datastore import AgentDataStore, Memory, Splitter
 from datastore.conformance.simulation.effects import Effects
 from datastore.conformance.simulation.history import Call
 from datastore.conformance.simulation.kinds import Draw, Kind
@@ -28,6 +28,8 @@ _KEYS = ("t1", "t2", "t3")
 _SIZE = 4
 _ALL = 9
 """More than there are texts."""
+_SPLITTER = Splitter(24)
+"""Longer texts are in parts."""
 
 
 def _vector(text: str) -> list[float]:
@@ -35,13 +37,17 @@ def _vector(text: str) -> list[float]:
     return [0.125 + (hashed >> 8 * place & 255) / 256 for place in range(_SIZE)]  # as float32 has them
 
 
-_EMBEDDER = Embedder(lambda texts: list(map(_vector, texts)), _SIZE, "hashes")
+_EMBEDDER = Embedder(lambda texts: list(map(_vector, texts)), _SIZE, "hashes", splitter=_SPLITTER)
+
+
+def with_embedder(store: AgentDataStore) -> AgentDataStore:
+    """Return a store whose texts get vectors."""
+    scope_of(store).core.root.embedder = _EMBEDDER
+    return store
 
 
 def _memory(store: AgentDataStore) -> Memory:
-    made = store.use_namespace(_NAMESPACE)
-    scope_of(made).core.root.embedder = _EMBEDDER
-    return made.memory
+    return with_embedder(store).use_namespace(_NAMESPACE).memory
 
 
 def _set(store: AgentDataStore, key: str, text: str, ttl: float | None) -> str:
@@ -49,9 +55,14 @@ def _set(store: AgentDataStore, key: str, text: str, ttl: float | None) -> str:
     return store.use_namespace(_NAMESPACE).set(key, text, vector=_vector(text), ttl=ttl)
 
 
-def _searched(store: AgentDataStore, query: str, n: int, keywords: bool) -> list[tuple[str, Any, str, float]]:
+def _searched(
+    store: AgentDataStore, query: str, n: int, keywords: bool
+) -> list[tuple[str, Any, str, float, str | None]]:
     found = _memory(store).search(query, n, keywords=keywords)
-    return [(one.key, one.text, one.record.revision, one.score) for one in found]
+    return [
+        (one.key, one.text, one.record.revision, one.score, None if one.part is None else one.part.text)
+        for one in found
+    ]
 
 
 def _at(key: str) -> str:
@@ -75,12 +86,17 @@ def _edited(call: Call, key: str, text: str) -> Effects:
 
 
 def _shown(call: Call) -> Effects:
-    for key, text, revision, _ in call.result or ():
+    for key, text, revision, *_ in call.result or ():
         yield from saw(call, _at(key), text, revision)
 
 
-def _drawn(draw: Draw) -> tuple[str, str, float | None]:
-    return draw.random.choice(_KEYS), draw.value("a"), draw.random.choice((None, None, None, 1))
+def in_parts(text: str) -> str:
+    """Return a text that is longer in two of five cases. Nothing is drawn for that: the text itself decides."""
+    return f"{text}\n\n{text} again" if crc32(text.encode()) % 5 < 2 else text
+
+
+def _drawn(draw: Draw, made: Callable[[str], str] = in_parts) -> tuple[str, str, float | None]:
+    return draw.random.choice(_KEYS), made(draw.value("a")), draw.random.choice((None, None, None, 1))
 
 
 KINDS: dict[str, Kind] = {
@@ -92,13 +108,13 @@ KINDS: dict[str, Kind] = {
     ),
     "memory_set": Kind(
         3,
-        _drawn,
+        lambda d: _drawn(d, str),  # its vector is given, and is that of the whole text
         lambda s, m, k, v, t: _set(s, k, v, t),
         lambda c, k, v, t: _register(c, put(c, _at(k), v, error=c.error, revision=c.result, ttl=t)),
     ),
     "memory_edit": Kind(
         4,
-        lambda d: (d.random.choice(_KEYS), d.value("a")),
+        lambda d: (d.random.choice(_KEYS), in_parts(d.value("a"))),
         lambda s, m, k, v: _memory(s).edit(k, v),
         lambda c, k, v: _register(c, _edited(c, k, v)),
     ),
@@ -134,12 +150,24 @@ def _wrong_order(call: Call) -> Iterator[str]:
     keys = [key for key, *_ in call.result]
     if len(keys) > n or len(set(keys)) < len(keys):
         yield f"too much: {call} of {call.thread} has {keys}"
-    exact = [(-(score if keywords else _cosine(query, text)), key) for key, text, _, score in call.result]
+    nearest = [_nearest(query, text) for _, text, *_ in call.result]
+    exact = [
+        (-(score if keywords else near), key)
+        for (key, _, _, score, _), (near, _) in zip(call.result, nearest, strict=True)
+    ]
     if exact != sorted(exact):
         yield f"not in order: {call} of {call.thread} has {keys}"
-    for (key, _, _, score), (near, _) in zip(call.result, exact, strict=True):
-        if not math.isclose(score, -near, rel_tol=1e-9):
+    for (key, _, _, score, part), (its_score, _), (_, its_part) in zip(call.result, exact, nearest, strict=True):
+        if not math.isclose(score, -its_score, rel_tol=1e-9):
             yield f"a wrong score: {call} of {call.thread} has {score} for {key}"
+        if part != its_part:
+            yield f"a wrong part: {call} of {call.thread} has {part!r} for {key}"
+
+
+def _nearest(query: str, text: str) -> tuple[float, str | None]:
+    """Return the score of a text, and that of its parts which has it, if it is in parts."""
+    parts = [text[start:end] for start, end in _SPLITTER.parts(text)]
+    return max((_cosine(query, part), part) for part in parts) if parts else (_cosine(query, text), None)
 
 
 def _cosine(one: str, other: str) -> float:
@@ -168,7 +196,7 @@ def _missing(call: Call, writes: Sequence[Call]) -> Iterator[str]:
         if any(one.returned > last.invoked or one.error is not None or one.is_blurred for one in others):
             continue
         if full and (
-            keywords or _cosine(query, last.arguments[1]) <= min(_cosine(query, one) for one in shown.values())
+            keywords or _nearest(query, last.arguments[1])[0] <= min(_nearest(query, one)[0] for one in shown.values())
         ):
             continue  # others are nearer
         yield f"texts lost: {call} of {call.thread} lacks {key}"
