@@ -31,24 +31,28 @@ def is_damage(error: sqlite3.Error) -> bool:
     return str(error).startswith(("Could not decode to UTF-8", "malformed JSON", "JSON cannot hold BLOB"))
 
 
-def reading(connection: sqlite3.Connection, read: Callable[[], T], closely: Callable[[], T] | None = None) -> T:
+def reading(
+    connection: sqlite3.Connection,
+    read: Callable[..., T],
+    closely: Callable[..., T] | None = None,
+    arguments: Sequence[Any] = (),
+) -> T:
     """Return what ``read`` reads. If a row makes it fail, return what ``closely``, or ``read`` again, reads.
 
     The second time, text that is not UTF-8 is returned as bytes, which no column of the store holds.
     """
     try:
-        return read()
+        return read(*arguments)
     except sqlite3.OperationalError as error:
         if not is_damage(error):
             raise
     # Not inside `except`: the error quotes stored text, and would be chained to the next error.
-    with any_text(connection):
-        return (closely or read)()
+    with _any_text(connection):
+        return (closely or read)(*arguments)
 
 
 @contextmanager
-def any_text(connection: sqlite3.Connection) -> Iterator[None]:
-    """Let statements return text that is not UTF-8 as bytes."""
+def _any_text(connection: sqlite3.Connection) -> Iterator[None]:
     connection.text_factory = _text
     try:
         yield

@@ -16,7 +16,7 @@ from datastore.values import decode
 from datastore_sqlite import statements as sql
 from datastore_sqlite.client import Connection
 from datastore_sqlite.codec import AT_FIRST, DOCUMENT, DOCUMENTS, Row, are_all, new_document
-from datastore_sqlite.damage import any_text, documents_of, is_damage, reading, shown, stored_id
+from datastore_sqlite.damage import documents_of, is_damage, reading, shown, stored_id
 from datastore_sqlite.failures import translate
 from datastore_sqlite.opened import Opened
 
@@ -132,13 +132,7 @@ def _any_page(
     connection: Connection, statement: str, parameters: Row, fields: Fields, limit: int
 ) -> tuple[list[Row], bool]:
     """Return what `_page` does, whatever is in the rows."""
-    try:
-        return _page(connection, statement, parameters, fields, limit)
-    except sqlite3.OperationalError as error:
-        if not is_damage(error):
-            raise
-    with any_text(connection):  # see `reading`, which takes more time
-        return _page(connection, statement, parameters, fields, limit)
+    return reading(connection, _page, None, (connection, statement, parameters, fields, limit))
 
 
 def _page(
