@@ -1,6 +1,7 @@
 """Tasks run one at a time, in the order of the simulated time."""
 
 import itertools
+import math
 import sys
 import threading
 from random import Random
@@ -8,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from datastore import deadlines
 from datastore.conformance.simulation import scheduling
 from datastore.conformance.simulation.scheduling import Event, Killed, Lock, Scheduler, Task
 
@@ -35,6 +37,19 @@ def test_who_is_due_first_goes_on_first():
 
     run(sleeper(3, 3), sleeper(1, 4), sleeper(2))
     assert said == [1, 2, 3, 5, 6]
+
+
+def test_what_happens_later_is_no_part_of_the_call_of_the_thread_that_does_it():
+    left = []
+
+    def body(scheduler):
+        with deadlines.within(1):
+            scheduler.later(2, lambda: left.append(deadlines.left()))
+            scheduler.sleep(3)
+            left.append(deadlines.left() <= 1)
+
+    run(body)
+    assert left == [math.inf, True]
 
 
 def test_a_lock_is_given_to_one_after_another():
