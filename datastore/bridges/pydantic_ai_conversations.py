@@ -5,7 +5,7 @@ Extra ``pydantic-ai``.
 | what | where |
 |---|---|
 | a conversation | the record ``pydantic-ai/<conversation id>``: ``{"format": 1, "head_id": ..., ...}`` |
-| an entry, which is one message | the record ``pydantic-ai-entry/<entry id>`` |
+| an entry, which is one message | the record ``pydantic-ai-entry/<entry id>``; a large message is in a blob |
 
 The long ids of conversations are shortened (``datastore.limits.shorten_key``). A conversation is replaced only at its
 revision, after its new entries are stored: so it is there with all of them. Forks and branches share entries.
@@ -20,9 +20,17 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from datastore import AgentDataStore, AsyncAgentDataStore, BatchError, ConflictError, KeyExistsError
+from datastore import (
+    AgentDataStore,
+    AsyncAgentDataStore,
+    BatchError,
+    ConflictError,
+    KeyExistsError,
+    ValueTooLargeError,
+)
 from datastore.bridges.extras import needs
 from datastore.bridges.given import ago, awaited, span_of, text_of
+from datastore.bridges.large import sweep
 from datastore.bridges.pydantic_ai_entries import (
     CONVERSATION,
     ENTRY,
@@ -33,6 +41,7 @@ from datastore.bridges.pydantic_ai_entries import (
     key_of,
     placed,
     record_of,
+    smaller,
 )
 
 with needs("Pydantic AI", "pydantic-ai"):
@@ -85,9 +94,10 @@ class DataStoreConversationStore(ConversationStore):
         Raises:
             ConversationConflict: If the record is of another revision, or an entry that it builds on is gone. Of the
                 new entries none is left.
-            InvalidValueError, ValueTooLargeError: If one is not JSON, or takes more than 1 MB.
+            InvalidValueError: If one is not JSON. Nothing was stored.
 
-        Requests: 4, and 1 more for each 100th entry of a history; 3 without new entries.
+        Requests: 4, and 1 more for each 100th entry of a history; 3 without new entries. Those of `Blobs.put` for each
+            message of more than 1 MB, which is kept in a blob.
         """
         key, conflict = key_of(record.conversation_id), ConversationConflict(record.conversation_id)
         stored = await self._store.get_record(key)
@@ -102,7 +112,10 @@ class DataStoreConversationStore(ConversationStore):
             raise conflict from None
         try:
             if entries:
-                await self._store.add_many(entries)
+                try:
+                    await self._store.add_many(entries)
+                except ValueTooLargeError:
+                    await self._store.add_many(await smaller(self._store, entries))
             value = dumped(record)
             if stored is None:
                 await self._store.add(key, value)
@@ -137,15 +150,16 @@ class DataStoreConversationStore(ConversationStore):
             raise conflict
 
     async def read_entry(self, entry_id: str) -> ConversationEntry:
-        """Return an entry. Raises `LookupError` if there is none. Requests: 1."""
+        """Return an entry. Raises `LookupError` if there is none. Requests: 1; those of `Blobs.get` if it is large."""
         known: dict[str, Any] = {}
         await fetch(self._store, [text_of(entry_id, "entry_id")], known)
-        return entry_of(entry_id, known[entry_id])
+        return await entry_of(self._store, entry_id, known[entry_id])
 
     async def read_history(self, head_id: str | None, *, limit: int | None = None) -> list[ConversationEntry]:
         """Return the entries up to one, in order, or the last of them. Raises `LookupError` if one is gone.
 
-        Requests: 2 for up to 100 entries; 4 for more, and 1 more for each 1,000 (DynamoDB 100).
+        Requests: 2 for up to 100 entries; 4 for more, and 1 more for each 1,000 (DynamoDB 100). For each message of
+            more than 1 MB those of `Blobs.get`.
         """
         if head_id is None or limit == 0:
             return []
@@ -163,7 +177,7 @@ class DataStoreConversationStore(ConversationStore):
                 ids = known[milestone]["path"] + ids
         ids = ids[-want:]
         await fetch(self._store, ids, known)
-        return [entry_of(id, known[id]) for id in ids]
+        return [await entry_of(self._store, id, known[id]) for id in ids]
 
     async def prune(self, *, idle: float | timedelta | None = None, grace: float | timedelta = 3_600) -> int:
         """Delete conversations that were not saved for a time, and the entries that no conversation uses any more.
@@ -180,14 +194,18 @@ class DataStoreConversationStore(ConversationStore):
         Raises:
             InvalidValueError: If one of them is not above 0.
 
-        Requests: 1 per page of all conversations and of all entries, without their messages, and those of deleting.
+        Requests: 1 per page of all conversations and of all entries, without their messages, 1 that looks for blobs,
+            and those of deleting.
         """
         unused, oldest = ago(span_of(grace, "grace")), None if idle is None else ago(span_of(idle, "idle"))
         parents: dict[str, str | None] = {}
+        blobs: dict[str, str] = {}
         young: set[str] = set()
-        async for found in self._store.find_records({}, prefix=ENTRY, fields=["parent"]):
+        async for found in self._store.find_records({}, prefix=ENTRY, fields=["parent", "blob"]):
             id = found.key.removeprefix(ENTRY)
             parents[id] = found.value.get("parent")
+            if "blob" in found.value:
+                blobs[id] = found.value["blob"]
             if found.created_at > unused:
                 young.add(id)
         used: set[str | None] = {None}
@@ -204,4 +222,8 @@ class DataStoreConversationStore(ConversationStore):
                 while on_the_way not in used:
                     used.add(on_the_way)
                     on_the_way = parents.get(on_the_way or "")
-        return await self._store.delete_many([ENTRY + id for id in parents if id not in used and id not in young])
+        gone = parents.keys() - used - young
+        deleted = await self._store.delete_many([ENTRY + id for id in gone])
+        left = {blob for id, blob in blobs.items() if id not in gone}
+        await sweep(self._store, await self._store.blobs.list(ENTRY), used=left, gone=set(blobs.values()) - left)
+        return deleted

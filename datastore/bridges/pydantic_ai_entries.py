@@ -1,12 +1,13 @@
 """How Pydantic AI's conversations are stored: their records, their entries, and an entry's way to the beginning.
 
 An entry's value has in ``path`` the ids from the last milestone up to the entry before it. Each 100th entry is a
-milestone, and has in ``milestones`` the ids of all earlier ones.
+milestone, and has in ``milestones`` the ids of all earlier ones. A message that is too large for it is in a blob
+``pydantic-ai-entry/...``, whose name is in ``blob``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from datastore import AsyncAgentDataStore, Record, UnsupportedError, limits
 from datastore.bridges.extras import needs
 from datastore.bridges.given import text_of, unknown_format
+from datastore.bridges.large import prefix_of, small, whole
 
 with needs("Pydantic AI", "pydantic-ai"):
     from pydantic import TypeAdapter, ValidationError
@@ -24,6 +26,7 @@ FORMAT = 1
 MILESTONE = 100
 """Each so many entries there is one that knows all others like it."""
 CONVERSATION, ENTRY = "pydantic-ai/", "pydantic-ai-entry/"
+_MEMBERS = {"parent", "depth", "path"}
 _RECORDS = TypeAdapter(ConversationRecord)
 
 
@@ -35,7 +38,9 @@ async def fetch(store: AsyncAgentDataStore, ids: Sequence[str], known: dict[str,
         if key not in found:
             raise LookupError(f"there is no entry {id!r}")
         value = found[key].value
-        if not isinstance(value, dict) or value.get("format") != FORMAT:
+        if not (isinstance(value, dict) and value.get("format") == FORMAT and value.keys() >= _MEMBERS):
+            raise unknown_format(f"record {key!r}", FORMAT)
+        if "message" not in value and "blob" not in value:
             raise unknown_format(f"record {key!r}", FORMAT)
         known[id] = value
 
@@ -52,6 +57,14 @@ async def placed(store: AsyncAgentDataStore, entry: ConversationEntry, known: di
         value["milestones"] = [*known[path[0]]["milestones"], path[0]] if path else []
     known[entry.id] = value
     return value
+
+
+async def smaller(store: AsyncAgentDataStore, entries: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return entries by their keys, with large messages put into blobs. Requests: those of `Blobs.put` for each."""
+    return {
+        key: await small(store, value, "message", prefix_of("pydantic-ai-entry", key), {"key": key})
+        for key, value in entries.items()
+    }
 
 
 def key_of(conversation_id: str) -> str:
@@ -82,10 +95,18 @@ def record_of(found: Record) -> ConversationRecord:
     raise unknown_format(f"record {found.key!r}", FORMAT)
 
 
-def entry_of(id: str, value: dict[str, Any]) -> ConversationEntry:
-    """Return an entry. Raises `UnsupportedError` if Pydantic AI does not know the message."""
+async def entry_of(store: AsyncAgentDataStore, id: str, value: dict[str, Any]) -> ConversationEntry:
+    """Return an entry.
+
+    Raises:
+        UnsupportedError: If Pydantic AI does not know the message.
+        DamagedRecordError: If the blob of a large message is gone.
+
+    Requests: those of `Blobs.get` if it is large.
+    """
+    stored = await whole(store, value, "message", f"entry {id!r}")
     try:
-        (message,) = ModelMessagesTypeAdapter.validate_python([value["message"]])
+        (message,) = ModelMessagesTypeAdapter.validate_python([stored])
     except ValidationError as error:
         raise UnsupportedError(f"entry {id!r} is not what this version of Pydantic AI reads") from error
     return ConversationEntry(id=id, parent_id=value["parent"], message=message)

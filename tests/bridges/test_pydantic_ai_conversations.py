@@ -20,13 +20,13 @@ from pydantic_ai.messages import BinaryContent, ModelRequest, ModelResponse, Tex
 from pydantic_ai.models.test import TestModel
 
 from datastore import (
+    DamagedRecordError,
     InvalidNameError,
     InvalidValueError,
     PermissionDeniedError,
     Quota,
     QuotaExceededError,
     UnsupportedError,
-    ValueTooLargeError,
     connect,
 )
 from datastore.bridges.pydantic_ai_conversations import DataStoreConversationStore
@@ -329,12 +329,14 @@ class TestHostile:
         with pytest.raises(InvalidNameError, match="conversation_id"):
             run(store_of_conversations.load(""))
 
-    def test_what_is_too_large_is_refused_whole(self, store_of_conversations, data_store):
-        large = talk("c", 1)
-        large.messages.append(ModelRequest(parts=[UserPromptPart(content="x" * 1_000_001, timestamp=AT)]))
-        with pytest.raises(ValueTooLargeError):
-            run(store_of_conversations.save(large))
-        assert data_store.list_keys() == []
+    def test_what_is_no_entry_is_refused(self, store_of_conversations, data_store):
+        (entry,) = run(store_of_conversations.save(talk("c", 1)))
+        key = f"pydantic-ai-entry/{entry.id}"
+        value = data_store.get(key)
+        for member in ("parent", "depth", "path", "message"):
+            data_store.set(key, {name: one for name, one in value.items() if name != member})
+            with pytest.raises(UnsupportedError, match=f"record '{key}' is not"):
+                run(store_of_conversations.load("c"))
 
     def test_what_another_version_wrote_is_refused(self, store_of_conversations, data_store):
         entries = run(store_of_conversations.save(talk("c", 1)))
@@ -379,6 +381,44 @@ def test_idle_conversations_and_what_nobody_uses_are_pruned(url):
         assert run(conversations.prune()) == 5  # and what is young may be of one that is just being saved
         with pytest.raises(InvalidValueError, match="idle"):
             run(conversations.prune(idle=0))
+
+
+class TestLargeMessages:
+    """A message of more than 1 MB is in a blob."""
+
+    @staticmethod
+    def with_large(id):
+        talked = talk(id, 1)
+        talked.messages.append(ModelRequest(parts=[UserPromptPart(content="x" * 1_000_001, timestamp=AT)]))
+        return talked
+
+    def test_it_is_loaded_as_it_was_saved(self, store_of_conversations, data_store):
+        large = self.with_large("c")
+        entries = run(store_of_conversations.save(large))
+        assert run(store_of_conversations.load("c")).messages == large.messages
+        assert run(store_of_conversations.read_entry(entries[1].id)) == entries[1]
+        (blob,) = data_store.blobs.list("pydantic-ai-entry/")
+        assert blob.metadata == {"key": f"pydantic-ai-entry/{entries[1].id}"}
+        data_store.blobs.delete(blob.name, grace=0)
+        with pytest.raises(DamagedRecordError, match="blob"):
+            run(store_of_conversations.load("c"))
+
+    def test_pruning_takes_its_blob_with_it_and_no_other(self, url):
+        now = [time.time() - 100_000]
+        with connect(url, clock=lambda: now[0]) as store:
+            data_store = store.agent("ann", "assistant")
+            conversations = DataStoreConversationStore(data_store)
+            run(conversations.save(self.with_large("deleted")))
+            run(conversations.save(self.with_large("kept")))
+            data_store.blobs.put("pydantic-ai-entry/old", b"", metadata={"key": "of a save that was cut off"})
+            now[0] = time.time()
+            run(conversations.delete("deleted"))
+            run(conversations.save(self.with_large("young")))
+            data_store.blobs.put("pydantic-ai-entry/new", b"", metadata={"key": "of one that is under way"})
+            assert run(conversations.prune()) == 2
+            assert len(data_store.blobs.list("pydantic-ai-entry/")) == 3
+            for name in ("kept", "young"):
+                assert run(conversations.load(name)).messages == self.with_large(name).messages
 
 
 class TestWhoseItIs:
