@@ -27,7 +27,7 @@ from datastore import (
     limits,
 )
 from datastore.bridges.extras import needs
-from datastore.bridges.given import awaited, path_of, span_of, text_of, unknown_format
+from datastore.bridges.given import ago, awaited, path_of, span_of, text_of, unknown_format
 from datastore.bridges.google_adk_words import indexed, score, sought, words_of
 
 with needs("Google ADK", "google-adk"):
@@ -159,9 +159,34 @@ class DataStoreMemoryService(BaseMemoryService):
         """
         return await self._namespace(app_name, user_id).clear()
 
+    async def prune(self, *, idle: float | timedelta) -> int:
+        """Delete what was remembered longer ago, of all apps and users; also the records of what was deleted then.
+
+        For a host, now and then. Its session may be added again afterwards.
+
+        Args:
+            idle: How long ago, in seconds or as a `timedelta`.
+
+        Returns:
+            How many records were deleted.
+
+        Raises:
+            InvalidValueError: If ``idle`` is not above 0.
+
+        Requests: those of `AgentDataStore.list_namespaces`, and those of `delete_where` for each app and user.
+        """
+        before, deleted = ago(span_of(idle, "idle")), 0
+        for name in await self._store.list_namespaces(self._beginning):
+            deleted += await self._store.use_namespace(name).delete_where({}, meta={"updatedAt": {"$lt": before}})
+        return deleted
+
+    @property
+    def _beginning(self) -> str:
+        return f"{self._store.namespace}:adk/"
+
     def _namespace(self, app_name: str, user_id: str) -> AsyncAgentDataStore:
         path = path_of((app_name, "app_name"), (user_id, "user_id"))
-        return self._store.use_namespace(limits.shorten_name(f"{self._store.namespace}:adk/{path}"))
+        return self._store.use_namespace(limits.shorten_name(f"{self._beginning}{path}"))
 
     async def _add(
         self,

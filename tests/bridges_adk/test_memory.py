@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import timedelta
 
 import pytest
 from google.adk.events import Event
@@ -295,6 +296,23 @@ class TestHostile:
             assert len(found(service, "tea")) == 2
             assert call(service, "forget") == 4
             assert found(service, "tea") == []
+
+    def test_what_was_remembered_long_ago_is_pruned_of_all_users(self, url):
+        late = [100_000.0]
+        with connect(url, clock=lambda: time.time() - late[0]) as store:
+            data_store = store.agent("ann", "assistant")
+            service = DataStoreMemoryService(data_store)
+            call(service, "add_events_to_memory", events=TALK[:1])
+            call(service, "add_events_to_memory", user_id="bob", events=TALK[:2])
+            call(service, "delete_memory", user_id="bob", memory_id=TALK[0].id)
+            data_store.use_namespace("default:other").set("old", "tea")
+            late[0] = 0
+            call(service, "add_events_to_memory", events=TALK[1:2])
+            assert asyncio.run(service.prune(idle=timedelta(days=1))) == 3
+            assert len(found(service, "tea")) == 1
+            assert data_store.use_namespace("default:other").get("old") == "tea"
+            with pytest.raises(InvalidValueError, match="idle"):
+                asyncio.run(service.prune(idle=0))
 
     def test_grants_and_users_hold(self, store, service):
         add(service, session())
