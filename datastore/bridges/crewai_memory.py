@@ -128,7 +128,7 @@ class DataStoreMemory:
     ) -> int:
         """Delete the memories that match all that is given; return how many.
 
-        Requests: those of `find_records`, unless only ids are given, and those of `delete_many`.
+        Requests: those of `delete_where`; of `delete_many` if only ids are given, of `clear` if nothing is.
         """
         return run(self._store, deleting(scope_prefix, categories, record_ids, older_than, metadata_filter))
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from datastore import BatchError, Item, KeyExistsError, Page, Record
-from datastore.bridges.crewai_format import PAGE, kept_of, key_of, query_of
+from datastore import BatchError, Item, KeyExistsError, Record
+from datastore.bridges.crewai_format import kept_of, key_of, query_of
 from datastore.bridges.extras import needs
 from datastore.bridges.steps import Asked, Steps, ask
 
@@ -61,14 +61,11 @@ def deleting(
     """Delete what matches all that is given, and return how many there were."""
     keys = None if record_ids is None else {key_of(id) for id in record_ids}
     query = query_of(scope, categories, metadata, older_than)
-    if keys is not None and not query:
-        number: int = yield ask("delete_many", sorted(keys))
+    number: int
+    if not query:
+        number = yield (ask("clear") if keys is None else ask("delete_many", sorted(keys)))
         return number
-    deleted, cursor = 0, None
-    while True:
-        page: Page = yield ask("find_records", meta=query, limit=PAGE, cursor=cursor)
-        found = [record.key for record in page.records if keys is None or record.key in keys]
-        if found:
-            deleted += yield ask("delete_many", found)
-        if (cursor := page.cursor) is None:
-            return deleted
+    if keys is not None:
+        query["key"] = {"$in": sorted(keys)}
+    number = yield ask("delete_where", {}, meta=query)
+    return number

@@ -138,6 +138,13 @@ def test_users_and_namespaces_have_memories_of_their_own(backend, store, data_st
         backend.get_record("strange")
 
 
+def test_more_than_a_page_is_deleted_by_what_matches(backend):
+    backend.save([memory(f"m{n}", categories=["even" if n % 2 == 0 else "odd"]) for n in range(1_203)])
+    assert backend.delete(categories=["even"], record_ids=[f"m{n}" for n in range(10)]) == 5
+    assert backend.delete(categories=["even"]) == 597
+    assert backend.list_categories() == {"odd": 601}
+
+
 @ON_SERVERS
 def test_what_calls_cost(place, url):
     with counted(place, url) as asked:
