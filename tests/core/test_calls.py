@@ -26,7 +26,7 @@ BINDING = {
 """What is in `datastore.agent` itself: the binding, and the other interfaces; none of them asks the database."""
 HIGHER = {"purge_expired"}
 """A call that stands above the families: it asks what stands on them."""
-LATE = {"lending", "paging", "planning", "steps", "streams"}
+LATE = {"lending", "ordering", "paging", "planning", "steps", "streams"}
 """The modules beside the families."""
 ARGUMENTS = {
     "records": {"key", "value"},

@@ -74,7 +74,7 @@ FINDS = {
     ("token", "a step kept again"): Find(
         "A worker that has lost its run writes over what the next one has kept", 852, 6
     ),
-    ("token", "a blob without its parts"): Find("A batch that failed counts as done, so a blob lacks parts", 5721, 3),
+    ("token", "a blob without its parts"): Find("A batch that failed counts as done, so a blob lacks parts", 1779, 2),
     ("token", "a change of vectors written over"): Find(
         "Two who add texts write one number of the list of changes over the other's", 625, 7
     ),
@@ -138,7 +138,7 @@ FINDS = {
     ),
     ("redis", "a connection kept"): Find("A connection is kept whose answers nobody has read", 5, 6),
     ("redis", "scripts are not sent again"): Find(
-        "A server that has forgotten its scripts is not sent them again", 3, 6
+        "A server that has forgotten its scripts is not sent them again", 3, 3
     ),
     ("redis", "gone by the server's clock"): Find(
         "Redis removes a record at a time of its own clock (`PEXPIREAT`)", 12, 4
