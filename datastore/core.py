@@ -7,6 +7,7 @@ reason are repeated where that is safe, expired documents are hidden, and errors
 from __future__ import annotations
 
 import sys
+import threading
 import time
 import weakref
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -44,7 +45,7 @@ from datastore.errors import (
 )
 from datastore.fences import Fence
 from datastore.ids import area_of, decode_id, decode_prefix, encode_key, home_of, is_system, system_prefix
-from datastore.loops import warn_if_on_loop
+from datastore.loops import is_on_loop, warn_if_on_loop
 from datastore.places import Places
 from datastore.retry import Backoff
 from datastore.times import format_time
@@ -133,9 +134,8 @@ class Core:
         self._at_once = able.at_once
         self._warns = warn_on_loop and not self._at_once
         self._keepers: list[Keeping] = []  # one at most, and none before the first lease
-        self._release = weakref.finalize(
-            self, _release, self.tracker, backend, self._keepers
-        )  # once: closed, collected or at exit
+        self._left = weakref.finalize(self, _let_go, self.tracker, backend, self._keepers)
+        """What is to be released, once: when the store is closed or collected, or at exit."""
         self._held: Backend = backend
         forks.take_part(self)
 
@@ -527,7 +527,9 @@ class Core:
         self._warns = False  # from here on no call waits for the database
         try:
             with unlimited():
-                self._release()
+                left = self._left.detach()
+                if left is not None:
+                    _release(*left[2])
         except Exception as error:  # noqa: BLE001 - raised as an error of the store
             known = of_the_store(error)
             raise known.during("closing", self.backend.name) from known.__cause__
@@ -594,6 +596,17 @@ def _release(tracker: AccessTracker, backend: Backend, keepers: Sequence[Keeping
             tracker.close()
         finally:
             backend.close()
+
+
+def _let_go(tracker: AccessTracker, backend: Backend, keepers: Sequence[Keeping]) -> None:
+    """Release what a store holds that nobody has closed.
+
+    The garbage collector runs on any thread. If that one runs an event loop, another thread waits for the database.
+    """
+    if is_on_loop():
+        threading.Thread(target=_release, args=(tracker, backend, keepers), name="datastore-close").start()
+    else:
+        _release(tracker, backend, keepers)
 
 
 def _worth_repeating(error: DataStoreError) -> bool:

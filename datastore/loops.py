@@ -21,10 +21,15 @@ class _Warned:
     """One warning in a process is enough to say that the program does this."""
 
 
+def is_on_loop() -> bool:
+    """Return whether the current thread runs an event loop."""
+    asyncio = sys.modules.get("asyncio.events")  # whoever has not imported it runs no loop of it
+    return asyncio is not None and asyncio._get_running_loop() is not None
+
+
 def warn_if_on_loop() -> None:
     """Warn, once in a process, if the current thread runs an event loop."""
-    asyncio = sys.modules.get("asyncio.events")  # whoever has not imported it runs no loop of it
-    if _Warned.yet or asyncio is None or asyncio._get_running_loop() is None:
+    if _Warned.yet or not is_on_loop():
         return
     _Warned.yet = True
     call, depth = _call(sys._getframe(1))

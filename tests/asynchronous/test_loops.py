@@ -337,6 +337,29 @@ def test_a_store_that_nobody_closes_ends_its_threads_when_it_is_collected():
     raise AssertionError("the store or a thread is left")
 
 
+def test_a_store_that_is_collected_on_a_loop_is_closed_beside_it(monkeypatch):
+    closed_on, done = [], threading.Event()
+
+    def close(backend):
+        closed_on.append(threading.current_thread())
+        done.set()
+
+    monkeypatch.setattr(MemoryBackend, "close", close)
+
+    async def main():
+        agent = DataStore(MemoryBackend(), flush_interval=3600).agent("u", "a")
+        agent.set("key", 1)
+        agent.get("key")
+        del agent
+        gc.collect()
+        assert await asyncio.to_thread(done.wait, PATIENCE)
+
+    asyncio.run(main())
+    (thread,) = closed_on
+    assert thread is not threading.current_thread()
+    thread.join()
+
+
 def test_it_cannot_be_sent_to_another_process():
     with datastore.connect("memory://") as store:
         twin = store.asynchronous

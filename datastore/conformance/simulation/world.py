@@ -409,7 +409,7 @@ class World:
             logger.removeHandler(handler)
             logger.propagate = propagates
             for store in self.stores:
-                store._core._release.detach()
+                store._core._left.detach()
         if self.scheduler.problem is not None:
             self.faults.append(self.scheduler.problem)
 
@@ -430,7 +430,7 @@ class World:
             process.start({thread.number: 0 for thread in threads})
             scheduler.run()
         for store in self.stores:
-            store._core._release.detach()
+            store._core._left.detach()
         if scheduler.problem is not None:
             self.faults.append(scheduler.problem)
 
