@@ -125,7 +125,7 @@ class Records(Primitives):
         """Make changes, and return what `_statement` does; see there."""
         has_vectors = parameters.get("vector") is not None
         vector = self._vectors.at() if has_vectors else None  # only where an index of them was declared
-        is_plain = hows == {_CHANGE} and all(change.write.if_revision is None for change in changes)  # type: ignore[union-attr]  # only a `Put` is one
+        is_plain = hows == {_CHANGE} and all(change.write.if_revision is None for change in changes)  # type: ignore[union-attr]  # a `_CHANGE` is of a `Put` (`_row_of`)
         statement = _statement(self._table, hows, tuple(same), tuple(null), vector, is_plain=is_plain)
         rows = self._session.ask(statement, parameters)
         if is_plain and len(rows) < len(changes):
