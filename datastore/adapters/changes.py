@@ -352,7 +352,11 @@ def _delete(
             return DONE  # it was removed before, and the answer was lost
         if is_refused(state.fences, delete.fence):
             return Outcome(False, error=lease_lost())
-    if sent is not None and delete.certain and not state.knows(delete.if_revision or ""):
+    if (
+        sent is not None
+        and delete.certain
+        and (not state.knows(delete.if_revision or "") or _was_written_again(state, sent))
+    ):
         # It may be a later one, made after this delete had removed the other.
         return Outcome(False, error=_not_certain())
     if sent is not None and _is_another(state, sent, delete, rules):
@@ -397,6 +401,15 @@ def _not_certain() -> OutcomeUnknownError:
     )
 
 
+def _was_written_again(known: Known, sent: Sent) -> bool:
+    """Return whether a document was created by the write that had also written the one that a delete was sent for.
+
+    The answer to that write was lost, the document was deleted, and so was what it remembered of its writes: the write
+    was done once more.
+    """
+    return known.revision == sent.revision and sent.created_at not in ("", known.created_at)
+
+
 def _is_another(known: Known, sent: Sent, delete: Delete, rules: Rules) -> bool:
     """Return whether a document was created after the one that a delete was sent for was gone."""
     if delete.seen is not None:
@@ -404,7 +417,7 @@ def _is_another(known: Known, sent: Sent, delete: Delete, rules: Rules) -> bool:
     if sent.revision is None:
         return (known.since or known.created_at) > delete.at
     if known.knows(sent.revision):
-        return False
+        return _was_written_again(known, sent)
     if not sent.certain and (known.since or known.created_at) < delete.at:
         return False  # it may have been there before, and so refused the delete
     forgetful = len(known.writes) >= MARK_LENGTH * rules.remembered  # so many other writes may have come since

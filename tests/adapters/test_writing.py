@@ -611,6 +611,23 @@ def test_a_certain_delete_is_in_doubt_where_another_document_is_there(sure, stra
     assert not sure.writer.unanswered
 
 
+@pytest.mark.parametrize("certain", [True, False])
+@pytest.mark.parametrize("fresh", [True, False], ids=["just read", "remembered"])
+def test_a_delete_leaves_alone_what_a_lost_write_has_created_once_more(sure, stranger, certain, fresh):
+    """The write was done again because it did not find itself: this delete had removed it. So both have one revision."""
+    delete = CERTAIN._replace(certain=certain)
+    if fresh:
+        sure.memory.clear()
+    sure.meet([*[None] * fresh, unanswered, unsent])
+    with pytest.raises(LostError):
+        sure.writer.write([delete])
+    stranger.write(put("k", revision="first", at=at(2)))
+    (outcome,) = sure.writer.write([delete])
+    assert isinstance(outcome.error, OutcomeUnknownError) if certain else outcome == DONE
+    assert id_of("k") in sure.database.model.documents
+    assert not sure.writer.unanswered
+
+
 def test_a_certain_delete_of_what_was_written_over_is_refused(sure, stranger):
     sure.meet([unsent, unsent])
     with pytest.raises(LostError):

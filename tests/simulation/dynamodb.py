@@ -21,7 +21,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 
 from datastore.backend import Backend
-from datastore.conformance.simulation.history import BEGAN, COUNTS_WHAT_IT_LISTED, REMEMBERS_EIGHT_WRITES
+from datastore.conformance.simulation.history import BEGAN, COUNTS_WHAT_IT_LISTED, REMEMBERS_EIGHT_WRITES, Call
 from datastore.conformance.simulation.luck import FAULTS
 from datastore.conformance.simulation.network import (
     REQUEST_SECONDS,
@@ -171,10 +171,11 @@ class Transport:
     def send(self, request: Any) -> AWSResponse:
         """Send a request, and return the answer."""
         operation, body = asked(request)
-        if self._world.scheduler.current is None:  # the adapter is opened, between two tasks
-            return self._answer(request, operation, body, Random(0))
-        chance = Random(self._world.scheduler.current.random.getrandbits(64))
-        answer = partial(self._answer, request, operation, body, chance)
+        task = self._world.scheduler.current
+        if task is None:  # the adapter is opened, between two tasks
+            return self._answer(request, operation, body, Random(0), None)
+        chance, call = Random(task.random.getrandbits(64)), self._world.calls.get(task)
+        answer = partial(self._answer, request, operation, body, chance, call)
         own: dict[str, Callable[[Random], Any]] = {
             "answer cut": lambda random: _cut(request, answer(None), random),
             "not connected": lambda _: _not_connected(request),
@@ -186,7 +187,6 @@ class Transport:
             own["unprocessed"] = lambda random: answer(random.randrange(size))
         elif operation in ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"):
             own["conflict"] = lambda _: _refused(request, _conflict(operation, body))
-        task = self._world.scheduler.current
         try:
             sent: AWSResponse = self._client.request(partial(_told, operation, body), answer, size, own)
         except NoAnswerError as error:
@@ -201,13 +201,16 @@ class Transport:
                 request, RefusalError("InternalServerError" if status == 500 else "ServiceUnavailable"), status
             )
         finally:
-            if (call := self._world.calls.get(task)) is not None:
-                call.reaped = (BEGAN + self._world.scheduler.now) * 1e6
+            if call is not None:
                 call.blind = call.blind or operation not in _READS
         return sent
 
-    def _answer(self, request: Any, operation: str, body: Any, chance: Random, part: int | None = None) -> AWSResponse:
+    def _answer(
+        self, request: Any, operation: str, body: Any, chance: Random, call: Call | None, part: int | None = None
+    ) -> AWSResponse:
         world = self._world
+        if call is not None:  # also if the request arrives late, after its process was killed
+            call.reaped = max(call.reaped, (BEGAN + world.scheduler.now) * 1e6)
         moment = Moment(
             BEGAN + world.scheduler.now,
             chance,

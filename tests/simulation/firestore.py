@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 
 from datastore import formats
 from datastore.backend import Backend
-from datastore.conformance.simulation.history import BEGAN, DELETES_BLINDLY, TELLS_WHEN_CREATED
+from datastore.conformance.simulation.history import BEGAN, DELETES_BLINDLY, TELLS_WHEN_CREATED, Call
 from datastore.conformance.simulation.luck import FAULTS
 from datastore.conformance.simulation.network import (
     REQUEST_SECONDS,
@@ -182,10 +182,11 @@ class Channel:
         message = _REQUESTS[operation].pb().FromString(request)
         task = self._world.scheduler.current
         if task is None:  # the adapter is opened, between two tasks
-            return self._answers(operation, message, Random(0), None)
+            return self._answers(operation, message, Random(0), None, None)
         if seconds <= 0:
             return [], CallError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded")
-        answers = partial(self._answers, operation, message, Random(task.random.getrandbits(64)))
+        call = self._world.calls.get(task)
+        answers = partial(self._answers, operation, message, Random(task.random.getrandbits(64)), call)
         own: dict[str, Callable[[Random], Any]] = {
             "answer cut": lambda random: _cut(operation, answers(None), random),
         }
@@ -207,17 +208,17 @@ class Channel:
         except ServerError as error:
             return [], CallError(Code.INTERNAL if str(error).startswith("500") else Code.UNAVAILABLE, str(error))
         finally:
-            if (call := self._world.calls.get(task)) is not None:
-                call.reaped = (BEGAN + self._world.scheduler.now) * 1e6
-                if operation in ("Commit", "BatchWrite"):
-                    call.blind = call.blind or any(
-                        write.delete and not write.HasField("current_document") for write in message.writes
-                    )
+            if call is not None and operation in ("Commit", "BatchWrite"):
+                call.blind = call.blind or any(
+                    write.delete and not write.HasField("current_document") for write in message.writes
+                )
         answer: Sent = sent
         return answer
 
-    def _answers(self, operation: str, message: Message, chance: Random, part: int | None) -> Sent:
+    def _answers(self, operation: str, message: Message, chance: Random, call: Call | None, part: int | None) -> Sent:
         world = self._world
+        if call is not None:  # also if the request arrives late, after its process was killed
+            call.reaped = max(call.reaped, (BEGAN + world.scheduler.now) * 1e6)
         reaping = 0.0 if world.calm else chance.choice((0.0, 0.0, 0.3))
         moment = Moment(int((BEGAN + world.scheduler.now) * 1e6), chance, reaping, part)
         return _carried_out(self.collections, operation, message, moment)

@@ -21,7 +21,7 @@ from redis.exceptions import ConnectionError as BrokenError
 
 from datastore.backend import Backend
 from datastore.conformance.simulation.checking import microseconds
-from datastore.conformance.simulation.history import BEGAN
+from datastore.conformance.simulation.history import BEGAN, Call
 from datastore.conformance.simulation.luck import FAULTS, MORE
 from datastore.conformance.simulation.network import (
     REQUEST_SECONDS,
@@ -225,10 +225,10 @@ class RedisDatabase:
         if not self._forgets_soon:
             self._offset = _JUMP * (2 * random.random() - 1)
 
-    def note_what_may_be_gone(self, process: Process) -> None:
-        """Note, after a request, what the server may have removed because it had expired."""
+    def note_what_may_be_gone(self, process: Process, call: Call | None) -> None:
+        """Note, as a request is carried out, what the server may have removed because it had expired."""
         self._ahead = max(self._ahead, process.offset)
-        if (call := self._world.calls.get(self._world.scheduler._me())) is not None:
+        if call is not None:
             call.reaped = max(call.reaped, self._forgotten_until)
 
     @property
@@ -358,21 +358,22 @@ class UnluckySocket(Client, Socket):
     def sendall(self, sent: bytes) -> None:
         """See `Socket.sendall`."""
         size = len(commands_of(sent))
+        call = self.world.calls.get(self.world.scheduler._me())
+        carry_out = partial(self._carried_out, sent, call)
         own: dict[str, Callable[[Random], bytes | None]] = {
-            "no memory": lambda random: self._carried_out(sent, None, NO_MEMORY, random.randrange(size)),
-            "read-only": lambda random: self._carried_out(sent, None, READ_ONLY, random.randrange(size)),
-            "server clock jump": lambda random: self._as_the_clock_jumps(sent, random),
-            "power lost": lambda random: self._as_power_fails(sent, random),
+            "no memory": lambda random: carry_out(None, NO_MEMORY, random.randrange(size)),
+            "read-only": lambda random: carry_out(None, READ_ONLY, random.randrange(size)),
+            "server clock jump": lambda random: self._as_the_clock_jumps(carry_out, random),
+            "power lost": lambda random: self._as_power_fails(carry_out, random),
         }
         self._problem = ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
         self.left, self._late = self.left + self._late, b""
         try:
-            answer = self.request(partial(_told, sent), partial(self._carried_out, sent), size, own)
+            answer = self.request(partial(_told, sent), carry_out, size, own)
         except AnswerCutError as error:
             self.left += (error.answer or b"")[: int(error.where * len(error.answer or b""))]
         except NoAnswerError:
             self._problem = TimeoutError("timed out")
-            call = self.world.calls.get(self.world.scheduler._me())
             if call is not None and _REMOVE in sent and call.faults[-1:] == ["request late"]:
                 call.blind = True  # this script alone asks for no token
         except TooManyRequestsError:
@@ -383,25 +384,25 @@ class UnluckySocket(Client, Socket):
             pass
         else:
             self.left, self._late = self.left + (answer or b""), b""
-        finally:
-            self._database.note_what_may_be_gone(self.process)
 
     def _carried_out(
-        self, sent: bytes, part: int | None, refuses: RefusalError | None = None, first: int = 0
+        self, sent: bytes, call: Call | None, part: int | None, refuses: RefusalError | None = None, first: int = 0
     ) -> bytes | None:
         """Return the answers to a request; ``None`` if the server was stopped meanwhile."""
         if self.was_closed_by_the_server:
             return None
+        # Also when it arrives after its process was killed.
+        self._database.note_what_may_be_gone(self.process, call)
         self._late = self._database.answered(sent, part, refuses, first)
         return self._late
 
-    def _as_the_clock_jumps(self, sent: bytes, random: Random) -> bytes | None:
+    def _as_the_clock_jumps(self, carry_out: Callable[[None], bytes | None], random: Random) -> bytes | None:
         self._database.jump(random)
-        return self._carried_out(sent, None)
+        return carry_out(None)
 
-    def _as_power_fails(self, sent: bytes, random: Random) -> None:
+    def _as_power_fails(self, carry_out: Callable[[None], bytes | None], random: Random) -> None:
         if random.random() < 0.5:
-            self._carried_out(sent, None)
+            carry_out(None)
         self._database.lose_power(random)
 
 
