@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from datastore.adapters.contention import came_too_late, contention
 from datastore.adapters.knowledge import Memory
 from datastore.adapters.removing import RangeRemover, Removed
 from datastore.backend import Forgotten, IdRange
 from datastore.errors import BackendUnusableError
 from datastore.ids import EVERYTHING, is_of_one_user
+from datastore.retry import Backoff
 from datastore_redis.client import Session, run
+from datastore_redis.failures import NAME
 from datastore_redis.reading import Reader
-from datastore_redis.scripts import AFTER_ID, LEAVE, REMOVE
+from datastore_redis.scripts import AFTER_ID, LEAVE, REMOVE, STATE, SWAP
 
 _PAGE = 1_000
 """How many records one script removes, in about ten milliseconds, during which Redis answers nobody else."""
-_NONE, _LIVE, _EXPIRED, _STAYS = range(4)
+_NONE, _LIVE, _EXPIRED, _STAYS, _NEWER = range(5)
 """What `REMOVE` answers for a record."""
+_ABSENT = b""
+"""The token that `SWAP` takes for that of no record."""
 
 
 class Remover(RangeRemover):
@@ -76,11 +81,45 @@ class Remover(RangeRemover):
             self._session.ask(("ZREM", names.leaving, *settled))
 
     def remove_page(self, page: Removed, at: str, *, expired: bool) -> Removed:
-        """See `RangeRemover.remove_page`."""
-        names, which = self._session.names, "expired" if expired else "all"
+        """See `RangeRemover.remove_page`.
+
+        A request can arrive when the call has long ended, and removes nothing that was created after it. What was
+        created after it by a clock that is ahead, or meanwhile, is removed by what it is now.
+
+        Requests: 1; 2 more, as often as others write them meanwhile, if there are such records.
+        """
+        names, which = self._session.names, "expired" if expired else "older" if at else "all"
         keys = names.index(next(iter(page)).partition(":")[0])
         results = self._session.ask(run(REMOVE, [*keys, *map(names.record, page)], at, which, *page))[0]
-        return {id: result == _LIVE for id, result in zip(page, results, strict=True) if result not in (_NONE, _STAYS)}
+        found = dict(zip(page, results, strict=True))
+        found |= self._removed_by_token([id for id, result in found.items() if result == _NEWER], keys, at)
+        return {id: result == _LIVE for id, result in found.items() if result not in (_NONE, _STAYS)}
+
+    def _removed_by_token(self, ids: Sequence[str], index: Sequence[str], at: str) -> dict[str, int]:
+        """Remove records as what they are now, and return for each what `REMOVE` would."""
+        removed: dict[str, int] = {}
+        seen = dict.fromkeys(ids, (_ABSENT, _NONE))
+        """By id: the token to remove it at, and what it counts as."""
+        pauses: Backoff | None = None
+        while seen:
+            record = self._session.names.record
+            swaps = [run(SWAP, [record(id), *index], token, id, "remove") for id, (token, _) in seen.items()]
+            late = {}
+            for (id, (_, counts_as)), answer in zip(seen.items(), self._session.ask(*swaps), strict=True):
+                if answer == 1:
+                    removed[id] = counts_as
+                elif len(answer) == 1 and answer[0] != _ABSENT:
+                    removed[id] = _STAYS  # by now another program has something else there
+                else:
+                    found = dict(zip(STATE, answer[1], strict=True)) if len(answer) > 1 else {}
+                    expiry = found.get("expiresAt")
+                    late[id] = answer[0], _LIVE if expiry is None or expiry.decode() > at else _EXPIRED
+            seen = late
+            if pauses is None:  # the first request asked for the tokens
+                pauses = contention()
+            elif seen and not pauses.wait():
+                raise came_too_late(NAME)
+        return removed
 
     def expired_pages(self, range: IdRange, at: str) -> Iterator[Removed]:
         """See `RangeRemover.expired_pages`."""

@@ -123,19 +123,21 @@ local done = {}
 for i = 3, #KEYS do
   local id, kind, result = ARGV[i], redis.call('TYPE', KEYS[i]).ok, 0
   if kind == 'hash' then
-    local row = redis.call('HMGET', KEYS[i], 'revision', 'expiresAt')
+    local row = redis.call('HMGET', KEYS[i], 'revision', 'expiresAt', 'createdAt')
     local live = not row[2] or less(ARGV[1], row[2])
     if not row[1] or (live and ARGV[2] == 'expired') then result = 3
+    elseif ARGV[2] == 'older' and row[3] and less(ARGV[1], row[3]) then result = 4
     else result = live and 1 or 2 redis.call('DEL', KEYS[i]) end
   elseif kind ~= 'none' then result = 3 end
-  if result ~= 3 then place(KEYS[1], KEYS[2], id, false) end
+  if result < 3 then place(KEYS[1], KEYS[2], id, false) end
   done[#done + 1] = result
 end
 return done
 """,
 )
-"""Removes records. Keys: the ids, the expiring ones, the records. Arguments: the time, ``all`` or ``expired``, the ids.
-Returns for each 0 if there was none, 1 for a live one, 2 for an expired one, and 3 for one that stays."""
+"""Removes records. Keys: the ids, the expiring ones, the records. Arguments: the time; ``all``, ``expired``, or ``older``
+for those that were not created after it; the ids. Returns for each 0 if there was none, 1 for a live one, 2 for an
+expired one, 3 for one that stays, and 4 for one that is not older."""
 
 LIVE = _script(
     _LESS,

@@ -1,12 +1,15 @@
 """Requests: what each call asks of Redis, counted at the client's connection."""
 
+import time
+
 import pytest
 
-from datastore.backend import Fields, IdRange, Touch
-from datastore.conformance.documents import at, id_of
+from datastore.backend import Delete, Fields, IdRange, Touch
+from datastore.conformance.documents import at, id_of, put
 from datastore.ids import EVERYTHING
+from datastore.times import format_time
 from datastore_redis import client
-from datastore_redis.scripts import LEAVE
+from datastore_redis.scripts import LEAVE, SWAP
 from tests.adapters import durable
 from tests.adapters.blobs import purge_beside
 from tests.adapters.requests import CALLS, TAKEN, Requests
@@ -16,6 +19,9 @@ pytestmark = pytest.mark.server("redis")
 
 TAKES = TAKEN | dict.fromkeys(("first", "last", "scan of 50", "namespace_stats of a range"), 2)
 TAKES |= dict.fromkeys(("get_all", "find", "count of what matches", "namespace_stats"), 3) | {"clear": 4}
+
+
+NAMESPACE = IdRange("user:ns:", "user:ns;")
 
 
 @pytest.mark.parametrize("call", TAKES)
@@ -64,9 +70,47 @@ def test_forgetting_a_user_takes_2_per_thousand_and_takes_the_user_off_the_list(
     agent.set_many({f"k{number:04}": number for number in range(1_500)})
     assert ask("ZCARD", backend._session.names.users) == 1
     wire.requests.clear()
-    assert backend.forget(IdRange("u:", "u;"), at(1)).records == 1_500
+    assert backend.forget(IdRange("u:", "u;"), format_time(time.time())).records == 1_500
     assert len(wire.requests) == 6
     assert ask("KEYS", "*") == [backend._session.names.format.encode()]
+
+
+def test_what_a_clock_that_is_ahead_has_created_is_cleared_by_its_token(backend, wire):
+    """Two requests more. The last time it is asked for, nobody has written it since."""
+    backend.write([put(key, at=at(9), expires_at=expiry) for key, expiry in (("a", None), ("b", at(99)), ("c", at(1)))])
+    backend.write([put("old", at=at(0))])
+    wire.requests.clear()
+    assert backend.clear(NAMESPACE, at(1)) == 3
+    assert wire.requests == [["ZRANGEBYLEX"], ["EVALSHA"], ["EVALSHA"] * 3, ["EVALSHA"] * 3]
+    assert not backend.scan(NAMESPACE, Fields.KEY, 10).documents
+
+
+def test_what_others_write_meanwhile_is_cleared_as_what_it_is_then(backend, monkeypatch):
+    backend.write([put("k", at=at(9))])
+    ask, written = backend._session.ask, iter((put("k", 2, at=at(10)), Delete(id_of("k"), at(10)), put("k", at=at(11))))
+
+    def asked(*commands):
+        if SWAP.digest in commands[0] and (write := next(written, None)) is not None:
+            monkeypatch.setattr(backend._session, "ask", ask)
+            backend.write([write])
+            monkeypatch.setattr(backend._session, "ask", asked)
+        return ask(*commands)
+
+    monkeypatch.setattr(backend._session, "ask", asked)
+    assert backend.clear(NAMESPACE, at(1)) in (0, 1)
+    assert next(written, None) is None
+    assert backend.read([id_of("k")], Fields.KEY) == {}
+
+
+def test_a_request_of_clear_that_arrives_late_leaves_what_was_created_since(backend, monkeypatch):
+    ask, sent = backend._session.ask, []
+    monkeypatch.setattr(backend._session, "ask", lambda *commands: sent.append(commands) or ask(*commands))
+    backend.write([put("k", at=at(0)), put("l", at=at(0))])
+    assert backend.clear(NAMESPACE, at(1)) == 2
+    backend.write([put("k", 2, at=at(2))])
+    for commands in sent:
+        ask(*commands)
+    assert backend.read([id_of("k")], Fields.VALUE)[id_of("k")].value == 2
 
 
 @pytest.fixture

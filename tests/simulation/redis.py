@@ -21,7 +21,7 @@ from redis.exceptions import ConnectionError as BrokenError
 
 from datastore.backend import Backend
 from datastore.conformance.simulation.checking import microseconds
-from datastore.conformance.simulation.history import BEGAN, Call
+from datastore.conformance.simulation.history import BEGAN, CLEARS_BY_TIME, Call
 from datastore.conformance.simulation.luck import FAULTS, MORE
 from datastore.conformance.simulation.network import (
     REQUEST_SECONDS,
@@ -78,7 +78,7 @@ class RedisDatabase:
 
     faults = frozenset((*FAULTS, *MORE, "no memory", "read-only", "power lost", "server clock jump"))
     connects = True
-    limits = frozenset[str]()
+    limits = frozenset({CLEARS_BY_TIME})
 
     def __init__(
         self,

@@ -25,6 +25,7 @@ from datastore.conformance.simulation.effects import (
     refused,
 )
 from datastore.conformance.simulation.history import (
+    CLEARS_BY_TIME,
     CLEARS_UNTIL_EMPTY,
     COUNTS_WHAT_IT_LISTED,
     DELETES_BLINDLY,
@@ -134,7 +135,8 @@ def removed(
     if guessed and if_revision is None:
         yield Effect(at(call, key), call, not_later, optional=True, until=call.returned, excuse=True, follows=once)
     if may_arrive(call) and (call.name in CLEARS or call.name == "delete"):
-        blindly = call.name in CLEARS or DELETES_BLINDLY in call.limits
+        clears = call.name in CLEARS
+        blindly = CLEARS_BY_TIME not in call.limits if clears else DELETES_BLINDLY in call.limits
         yield Effect(at(call, key), call, (lambda *_: (None,)) if blindly else not_later, optional=True, excuse=True)
 
 
