@@ -135,9 +135,9 @@ end
 return done
 """,
 )
-"""Removes records. Keys: the ids, the expiring ones, the records. Arguments: the time; ``all``, ``expired``, or ``older``
-for those that were not created after it; the ids. Returns for each 0 if there was none, 1 for a live one, 2 for an
-expired one, 3 for one that stays, and 4 for one that is not older."""
+"""Removes records. Keys: the ids, the expiring ones, the records. Arguments: the time; ``all``, ``expired``, or
+``older`` for those that were not created after it; the ids. Returns for each 0 if there was none, 1 for a live one, 2
+for an expired one, 3 for one that stays, and 4 for one that is not older."""
 
 LIVE = _script(
     _LESS,

@@ -614,7 +614,7 @@ def test_a_certain_delete_is_in_doubt_where_another_document_is_there(sure, stra
 @pytest.mark.parametrize("certain", [True, False])
 @pytest.mark.parametrize("fresh", [True, False], ids=["just read", "remembered"])
 def test_a_delete_leaves_alone_what_a_lost_write_has_created_once_more(sure, stranger, certain, fresh):
-    """The write was done again because it did not find itself: this delete had removed it. So both have one revision."""
+    """The write was done again because this delete had removed what it looked for. So both have one revision."""
     delete = CERTAIN._replace(certain=certain)
     if fresh:
         sure.memory.clear()

@@ -359,6 +359,8 @@ class UnluckySocket(Client, Socket):
         """See `Socket.sendall`."""
         size = len(commands_of(sent))
         call = self.world.calls.get(self.world.scheduler._me())
+        if call is not None and any(script in sent for script in _REMOVE):
+            call.blind = True  # sent again, this script alone does not know what it has removed before
         carry_out = partial(self._carried_out, sent, call)
         own: dict[str, Callable[[Random], bytes | None]] = {
             "no memory": lambda random: carry_out(None, NO_MEMORY, random.randrange(size)),
@@ -374,8 +376,6 @@ class UnluckySocket(Client, Socket):
             self.left += (error.answer or b"")[: int(error.where * len(error.answer or b""))]
         except NoAnswerError:
             self._problem = TimeoutError("timed out")
-            if call is not None and _REMOVE in sent and call.faults[-1:] == ["request late"]:
-                call.blind = True  # this script alone asks for no token
         except TooManyRequestsError:
             self.left += encoded(BUSY) * size
         except ServerError as error:
@@ -406,7 +406,7 @@ class UnluckySocket(Client, Socket):
         self._database.lose_power(random)
 
 
-_REMOVE = scripts.REMOVE.digest.encode()
+_REMOVE = scripts.REMOVE.digest.encode(), scripts.REMOVE.text.encode()
 _NAMES = {script.digest: name for name, script in vars(scripts).items() if isinstance(script, scripts.Script)}
 _PLACE = re.compile(rf"{_NAME}:\{{(?P<user>[^}}]*)\}}(?::(?P<rest>.*))?")
 
