@@ -1,0 +1,80 @@
+"""Seed 120032952 on redis: a delete under a lease went by clocks that differ, as others do after a lost answer."""
+
+from tests.simulation.written import call, check, fault, process, thread
+
+
+def test_all_is_well():
+    check(
+        "redis",
+        "120032952",
+        0.2,
+        process(0, skew=3.843128281441814, tracking="deferred", flush_interval=0.1),
+        thread(0, "ben"),
+        call(2, "modify", "a", "ben 725d2.1", pause=0.0036832220663101955),
+        call(
+            3,
+            "add",
+            "job1",
+            {"kind": "job", "name": "ben 725d2.2", "n": 0},
+            None,
+            pause=0.00032200505930135895,
+            faults={1: "answer lost", 2: "answer lost", 3: "answer lost", 4: "answer late"},
+        ),
+        call(
+            101,
+            "lock",
+            "n",
+            7002,
+            10.0,
+            3.0,
+            pause=0.00014967609562680615,
+            faults={
+                4: "answer lost",
+                5: "answer late",
+                6: "answer lost",
+                7: "answer lost",
+                8: "answer lost",
+                9: "error after",
+                10: "answer late",
+                11: "answer late",
+            },
+        ),
+        call(
+            102,
+            "fenced_delete",
+            10.0,
+            "a",
+            pause=0.000693654576984597,
+            faults={1: "answer lost", 3: "throttled", 6: "answer late"},
+        ),
+        process(1, skew=-2.237193656632525, tracking="deferred", flush_interval=0.01),
+        thread(1, "ben"),
+        call(
+            100,
+            "log_read",
+            0,
+            None,
+            False,
+            pause=0.002253134127646121,
+            faults={1: "error after", 2: "error after", 3: "request late", 4: "answer lost", 5: "answer late"},
+        ),
+        call(
+            102,
+            "fenced_set",
+            2.0,
+            "a",
+            "ben 69ee4.3",
+            pause=0.6701820493869519,
+            faults={
+                1: "throttled",
+                2: "answer late",
+                4: "answer lost",
+                5: "error after",
+                6: "answer lost",
+                7: "answer late",
+            },
+        ),
+        call(2, "get_or_set", "a", "ben 3d343.3", pause=2.4135005442942203),
+        fault("p0.close#1", "answer lost"),
+        fault("p0.close#2", "answer late"),
+    )
