@@ -363,7 +363,12 @@ class World:
             self.tell(task.name, lambda: f"{call} for {who.user}")
         clock = task.owner.shows()
         try:
-            call.result = self.doing(plan.name)(store, seen, *arguments)
+            try:
+                call.result = self.doing(plan.name)(store, seen, *arguments)
+            finally:
+                # An interrupt may have come too late. What notes the end of the call is no part of it, and uses the
+                # package as well: a second interrupt would be raised there, in the place of the first.
+                sys.settrace(None)
         except DataStoreError as error:
             call.error = error
         except Interrupted:
@@ -372,7 +377,6 @@ class World:
             self.faults.append(f"{call} of {task.name} raised {type(error).__name__}: {error}")
             call.error = DataStoreError("")
         finally:
-            sys.settrace(None)  # an interrupt may have come too late
             del self.calls[task]
         call.returned, call.ended = self._moment_now(), self.scheduler.now
         if call.error is None and call.low > call.high:
