@@ -52,6 +52,24 @@ def test_what_happens_later_is_no_part_of_the_call_of_the_thread_that_does_it():
     assert left == [math.inf, True]
 
 
+def test_no_interrupt_of_the_thread_that_does_it_arrives_in_what_happens_later():
+    """Nobody has the baton then, so the task would go on without the scheduler's knowledge."""
+    traces = []
+
+    def never(*_):
+        return None
+
+    def body(scheduler):
+        sys.settrace(never)
+        scheduler.later(2, lambda: traces.append(sys.gettrace()))
+        scheduler.sleep(3)
+        traces.append(sys.gettrace())
+        sys.settrace(None)
+
+    run(body)
+    assert traces == [None, never]
+
+
 def test_a_lock_is_given_to_one_after_another():
     inside, most = [], []
 

@@ -292,13 +292,22 @@ class Scheduler:
 
 
 def _act(what: Callable[[], object]) -> None:
-    """Do what was to happen later, which has nothing to do with the call of the thread that does it, or its time."""
+    """Do what was to happen later, which has nothing to do with the call of the thread that does it, or its time.
+
+    Nor does an interrupt of that call arrive here. What happens may use the package, as a process does that begins; and
+    nobody has the baton meanwhile, so an interrupt would let a task go on that the scheduler knows nothing of.
+    """
+    tracing = sys.gettrace()
+    if tracing is not None:
+        sys.settrace(None)
     before = deadlines.begin(math.inf, sys._getframe())
     deadlines.end(None)
     try:
         what()
     finally:
         deadlines.end(before)
+        if tracing is not None:
+            sys.settrace(tracing)
 
 
 class Lock:
