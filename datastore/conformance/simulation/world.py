@@ -204,10 +204,9 @@ class Process:
         """
         scheduler, core = self.world.scheduler, self.store._core
         me, until = scheduler._me(), scheduler.now + forks.SECONDS
-        others = [task for task in self._tasks if task is not me]
         core.hold()
         clean = True
-        while self._are_inside(others):
+        while self._others_are_inside(me):
             if scheduler.now > until:
                 clean = False
                 break
@@ -218,18 +217,20 @@ class Process:
             core.resume()
             return
         self.world.killed += 1  # what the parent had counted and not written is lost
-        for task in others:
-            if not task.done and not task.vanished:
+        for task in self._tasks:
+            if task is not me and not task.done and not task.vanished:
                 scheduler.vanish(task)
         self._running = 1
         self.is_child = True
         core.after_fork(clean)
 
-    def _are_inside(self, tasks: Iterable[Task]) -> bool:
+    def _others_are_inside(self, me: Task) -> bool:
+        # A call under way may start a thread, as the first of a lease does: who was there before is not enough.
         frames = sys._current_frames()
         return any(
             not task.done and not task.vanished and forks._is_inside(frames.get(task.ident or 0), self.store._core)
-            for task in tasks
+            for task in self._tasks
+            if task is not me
         )
 
     def _live(self, plan: ThreadPlan, task: Task) -> None:
