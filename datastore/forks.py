@@ -20,13 +20,16 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from types import CodeType, FrameType
 from typing import Protocol
 
 SECONDS = 10.0
 """How long a fork waits for the calls under way."""
 _LOOK, _LONGEST_LOOK = 0.0005, 0.01  # seconds between two looks at the threads
+_ATTEMPTS = 10
+"""How often what follows a fork is begun anew."""
 
 
 class Participant(Protocol):
@@ -133,19 +136,42 @@ def _is_inside(frame: FrameType | None, participant: Participant) -> bool:
 def _after_in_parent() -> None:
     fork = _current.get(threading.get_ident())
     if fork is not None:
-        for participant in fork.held:
-            participant.resume()
-        del _current[threading.get_ident()]  # last: until then this thread's calls would wait for what it is to do
-        fork.end()
+        _to_its_end(partial(_resume, fork))
+
+
+def _resume(fork: _Fork) -> None:
+    for participant in fork.held:
+        participant.resume()
+    _current.pop(threading.get_ident(), None)  # last: until then this thread's calls would wait for what it is to do
+    fork.end()
 
 
 def _after_in_child() -> None:
-    fork = _current.get(threading.get_ident()) or _Fork()
+    _to_its_end(partial(_start_over, _current.get(threading.get_ident()) or _Fork()))
+
+
+def _start_over(fork: _Fork) -> None:
     for reference in list(_participants.values()):
         if (participant := reference()) is not None:
             participant.after_fork(id(participant) in fork.clean)
     _current.clear()
     fork.end()
+
+
+def _to_its_end(step: Callable[[], None]) -> None:
+    """Take a step again if something is raised in the middle, such as by Ctrl-C, and raise that afterwards.
+
+    Python goes on after what a hook of a fork raises, and nobody would take the rest of the step.
+    """
+    raised: BaseException | None = None
+    for _ in range(_ATTEMPTS):
+        try:
+            step()
+            break
+        except BaseException as error:  # noqa: BLE001 - raised below
+            raised = error
+    if raised is not None:
+        raise raised
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork

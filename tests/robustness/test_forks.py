@@ -1,6 +1,7 @@
 """A process that forks while its threads work: nobody hangs, nothing acknowledged is lost, the file stays sound."""
 
 import contextlib
+import gc
 import os
 import random
 import signal
@@ -220,6 +221,41 @@ def test_a_fork_that_fails_leaves_the_store_working(tmp_path, monkeypatch):
         forks._after_in_parent()
         assert agent.get("k") == 1
         agent.set("k", 2)
+
+
+def test_an_interrupt_at_any_line_of_what_follows_a_fork_leaves_parent_and_child_working(tmp_path, monkeypatch):
+    """Python goes on after what a hook of a fork raises, with the rest of the hook undone."""
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    steps = forks._resume, forks._start_over, forks._Fork.end, Core.resume, Core.after_fork
+    inside = {step.__code__ for step in steps}
+    with datastore.connect(f"sqlite:///{tmp_path}/a.db") as store:
+        agent = store.agent("u", "a")
+        agent.set("k", 1)
+        for number in range(1, 200):
+            left = [number]
+
+            def interrupt(frame, event, _, left=left):
+                if frame.f_code not in inside:
+                    return None
+                left[0] -= event == "line"
+                if event == "line" and left[0] == 0:
+                    raise KeyboardInterrupt
+                return interrupt
+
+            sys.settrace(interrupt)
+            child = os.fork()
+            sys.settrace(None)
+            if child == 0:
+                works = gc.isenabled() and not forks._current and agent.increment("k") > 1
+                os._exit(1 if not works else 2 if left[0] > 0 else 0)
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            assert status in (0, 2), number
+            assert gc.isenabled()
+            assert not forks._current
+            assert agent.get("k") == number + 1
+            if left[0] > 0 and status == 2:  # neither of them was interrupted
+                break
+        assert number > 15
 
 
 def test_parent_and_child_give_out_different_revisions(tmp_path):
