@@ -72,6 +72,7 @@ def _made(declared: type, kw_only: bool) -> type:
     names = tuple(declared.__annotations__)
     members = _members(declared)
     defaults = {name: members.pop(name) for name in names if name in members}
+    members["__qualname__"] = declared.__qualname__
     members["__slots__"] = names
     members["__match_args__"] = () if kw_only else names
     members["__init__"] = _initial(declared, names, defaults, kw_only)
