@@ -32,6 +32,7 @@ FORBIDDEN = (
     "datastore_firestore", "datastore_memory", "datastore_postgresql", "datastore_redis", "datastore_sqlite", "redis",
     "difflib", "hashlib", "logging", "random", "urllib",
     "asyncio", "concurrent", "email", "http", "socket", "ssl", "zipfile",
+    "dataclasses", "inspect", "json", "orjson", "platform", "uuid",
 )  # fmt: skip
 """What the core must not import: database clients, the libraries of the command line, the adapters, and modules of the
 standard library that are slow to import and that few programs need."""

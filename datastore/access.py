@@ -30,7 +30,7 @@ LOOKS = (False, False, True)
 """So often documents are read until no flush began or ended during a read; for each time whether it is the last."""
 _HELD = 0.001  # seconds between two checks whether a fork is over
 _PER_WRITE = 1_000  # accesses handed to the backend at once
-_SUMMED_AT_ONCE = 1_000  # this many noted accesses are summed up at once
+_SUMMED_AT_ONCE = 200  # so many noted accesses are summed up at once: of more, the first left the processor's caches
 
 INTERVALS = 10
 """For how many intervals a record's count waits at most, if it has too few accesses to be worth a write."""
@@ -84,6 +84,8 @@ class AccessTracker:
         self.held = False
         """While it is true, the process is about to fork and no flush begins."""
         self._noted: deque[_Noted] = deque()
+        self._look_at = 1
+        """So many noted accesses are looked at; each, while the thread is not known to run."""
         self._pending: dict[str, _Pending] = {}
         self._in_flight: dict[str, _Pending] = {}
         self.changes = 0
@@ -103,7 +105,7 @@ class AccessTracker:
             return
         noted = self._noted
         noted.append((document.id, document.created_at, agent, self._clock()))
-        if self._thread is None or len(noted) >= self._sum_at:
+        if len(noted) >= self._look_at:
             self._after_noting()
 
     def note_all(self, documents: Iterable[Document], agent: str) -> None:
@@ -276,6 +278,8 @@ class AccessTracker:
                 self._wake.set()
         if self._thread is None or not self._thread.is_alive():  # an interrupt may have prevented its start
             self._start()
+        else:
+            self._look_at = self._sum_at
 
     def _sum(self) -> None:
         """Move the noted accesses to the pending ones, coalesced per document."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum
 from itertools import repeat
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeAlias,
 
 from datastore.errors import DamagedRecordError, DataStoreError, UnsupportedError
 from datastore.fences import Fence
+from datastore.frozen import dataclass, replace
 from datastore.ids import EVERYTHING, IdRange
 
 if TYPE_CHECKING:

@@ -49,6 +49,7 @@ from datastore.loops import is_on_loop, warn_if_on_loop
 from datastore.places import Places
 from datastore.retry import Backoff
 from datastore.times import format_time
+from datastore.values import prepare
 
 if TYPE_CHECKING:
     from datastore.backend import Query
@@ -102,6 +103,7 @@ class Core:
         clock: Callable[[], float],
         warn_on_loop: bool,
     ) -> None:
+        prepare()
         self.backend: Backend = backend
         self.clock = clock
         able = backend.capabilities

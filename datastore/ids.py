@@ -33,6 +33,7 @@ _ENCODED = re.compile(r"[%:/\x00-\x1f\x7f-\x9f]|\A_")
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _IN_ORDER = bytes(sorted(_BASE64.translate(bytes.maketrans(b"+/", b"-_"))))
 _TO_ORDERED = bytes.maketrans(_BASE64, _IN_ORDER)
+_NO_DIGITS = b"=\n"  # what base64 has at its end beside digits
 _FROM_ORDERED = bytes(_BASE64[_IN_ORDER.index(byte)] if byte in _IN_ORDER else 0 for byte in range(256))
 """Turns each byte that cannot be in an encoded key into a NUL, which is not base64."""
 _NO_KEY = "no key is encoded like this"
@@ -151,7 +152,7 @@ def encode_key(key: str, parameter: str = "key") -> str:
     except UnicodeEncodeError:
         utf8 = check_name(key, parameter).encode()  # raises an error that says what is wrong
     if 0 < len(utf8) <= MAX_KEY_BYTES:
-        return ordered(utf8)
+        return b2a_base64(utf8).translate(_TO_ORDERED, _NO_DIGITS).decode()  # `ordered`, without a call: `get` is here
     raise InvalidNameError(f"{parameter} takes {len(utf8)} bytes of UTF-8; it must take 1 to {MAX_KEY_BYTES}")
 
 
@@ -564,7 +565,7 @@ def _url_safe(some: bytes) -> str:
 
 def ordered(utf8: bytes) -> str:
     """Return bytes in base64 that sorts as they do."""
-    return b2a_base64(utf8, newline=False).translate(_TO_ORDERED, b"=").decode("ascii")
+    return b2a_base64(utf8).translate(_TO_ORDERED, _NO_DIGITS).decode()
 
 
 def _bound(key: str, parameter: str) -> bytes:

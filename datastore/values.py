@@ -17,16 +17,19 @@ constant: a host that has changed the interpreter's own limit reads and writes t
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import isfinite
-from typing import Any, NoReturn
-
-import orjson
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from datastore.arguments import is_a, lone_surrogate, shown
 from datastore.errors import InvalidValueError, ValueTooLargeError, kind_of
+from datastore.late import Late
+
+if TYPE_CHECKING:
+    import json
+else:
+    json = Late("json")  # what follows needs it seldom, and orjson imports it
 
 MAX_VALUE_BYTES = 1_000_000
 """The largest value: bytes of UTF-8 of its compact JSON."""
@@ -53,9 +56,45 @@ _EXACTLY = " "
 """The beginning of a text that orjson would not decode exactly: integers beyond 64 bits would become floats."""
 _EXACTLY_TO = "!"
 """All texts with that beginning are less than this, and no other JSON text is."""
-_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False).encode
 _TOO_LONG = 10**MAX_DIGITS
 _CHUNK = 600  # digits: below every limit that the interpreter can have (sys.int_info.str_digits_check_threshold)
+
+
+def prepare() -> None:
+    """Import what encodes and decodes, which takes longer than importing the rest of the core.
+
+    A store calls this when it is opened: a program that opens none does not wait for it, and it is neither part of a
+    call, which has a deadline and may be on the thread of an event loop, nor of each process that is forked later.
+    Whoever encodes without a store does it with the first value.
+    """
+    global _dumps, _loads, _to_json  # so that no later call looks for a module, or whether it is there
+    from json import JSONEncoder
+
+    from orjson import dumps, loads
+
+    _to_json = JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False).encode
+    _dumps, _loads = dumps, loads
+
+
+def _first_dumps(value: Any) -> bytes:
+    prepare()
+    return _dumps(value)
+
+
+def _first_loads(text: str) -> Any:
+    prepare()
+    return _loads(text)
+
+
+def _first_to_json(value: Any) -> str:
+    prepare()
+    return _to_json(value)
+
+
+_dumps: Callable[[Any], bytes] = _first_dumps
+"""``orjson.dumps``, since `prepare`; the next two are its ``loads`` and the exact encoder of the standard library."""
+_loads: Callable[[str], Any] = _first_loads
+_to_json: Callable[[Any], str] = _first_to_json
 
 
 def encode(value: Any, name: str = "value", limit: int = MAX_VALUE_BYTES) -> str:
@@ -93,7 +132,7 @@ def checked(value: Any, name: str = "value", limit: int = MAX_VALUE_BYTES) -> tu
         if nodes > limit:  # each node takes at least a byte: stop before a graph of shared lists is written as a tree
             raise _too_large(name, f"more than {nodes:,}", limit)
     try:
-        utf8 = orjson.dumps(value)
+        utf8 = _dumps(value)
     except TypeError:
         return value, _encode_exactly(value, name, limit)
     if len(utf8) > limit:
@@ -108,7 +147,7 @@ def encode_parsed(value: Any, name: str = "value", limit: int = MAX_VALUE_BYTES)
     the size and the depth are left to check.
     """
     try:
-        utf8 = orjson.dumps(value)
+        utf8 = _dumps(value)
     except TypeError:
         return encode(value, name, limit)
     # Brackets in texts count as well: then the closer look decides.
@@ -120,7 +159,7 @@ def encode_parsed(value: Any, name: str = "value", limit: int = MAX_VALUE_BYTES)
 def size_of(value: Any) -> int:
     """Return how many bytes of UTF-8 the compact JSON of a stored value takes."""
     try:
-        return len(orjson.dumps(value))
+        return len(_dumps(value))
     except TypeError:  # an integer beyond 64 bits
         return len(_to_json(value).encode())
 
@@ -131,13 +170,13 @@ def decode(text: str) -> Any:
     Text that `encode` did not write may fail with one of `datastore.documents.UNDECODABLE`.
     """
     # Comparing the whole text, not its first character, raises for anything but text: orjson would accept bytes.
-    return orjson.loads(text) if text > _EXACTLY_TO else exact_value(text)
+    return _loads(text) if text > _EXACTLY_TO else exact_value(text)
 
 
 def decode_all(texts: Sequence[str]) -> list[Any]:
     """Return what `decode` returns for each of some texts, in less time than one by one."""
     certain = bool(texts) and min(texts) > _EXACTLY_TO
-    return list(map(orjson.loads if certain else decode, texts))
+    return list(map(_loads if certain else decode, texts))
 
 
 def parse_int(digits: str) -> int:

@@ -15,13 +15,14 @@ from datastore.stats import Stats
 from datastore.values import decode
 from datastore_sqlite import statements as sql
 from datastore_sqlite.client import Connection
-from datastore_sqlite.codec import AT_FIRST, DOCUMENT, DOCUMENTS, Row, are_all, new_document
+from datastore_sqlite.codec import AT_FIRST, DOCUMENT, DOCUMENTS, Row, are_all
 from datastore_sqlite.damage import documents_of, is_damage, reading, shown, stored_id
 from datastore_sqlite.failures import translate
 from datastore_sqlite.opened import Opened
 
 _KEY, _WITH_VALUE = Fields.KEY, Fields.VALUE
 _ROWS = 1_000
+_new = tuple.__new__  # a `partial` of it, which is best for many documents, takes longer for one
 
 
 class Reader:
@@ -67,7 +68,7 @@ class Reader:
             if fields is _WITH_VALUE:  # the hot path of `get`
                 created_at, revision, expires_at, value = row
                 fields_of = (id, created_at, revision, expires_at, decode(value), None, "", "", 0, None, None, None)
-                return {id: new_document(fields_of)}
+                return {id: _new(Document, fields_of)}
             return {id: DOCUMENT[fields]((id, *row))}
         except UNDECODABLE:  # the closer look finds out what it is
             documents, broken = documents_of([(id, *row)], DOCUMENT[fields])

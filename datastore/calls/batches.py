@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -29,6 +28,7 @@ from datastore.errors import (
     exists,
     kind_of,
 )
+from datastore.frozen import dataclass
 from datastore.ids import encode_key
 from datastore.late import Late
 from datastore.scope import Bound, Scope, bounded, scope_of

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from datetime import timedelta
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -122,6 +121,8 @@ class ClaimCalls(Bound):
         Requests: as `find_one_and_update`. Jobs that others hold are looked at too, unless a declared index or
         ``filter`` leaves them out.
         """
+        from dataclasses import replace
+
         from datastore.queries.language import parse_query
         from datastore.queries.shaping import parse_window
         from datastore.queries.tree import clauses, conjunction

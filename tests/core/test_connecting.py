@@ -141,6 +141,10 @@ SELDOM_NEEDED = {
 """What takes long to import, and few programs need."""
 
 
+CODEC = {"json", "orjson", "platform", "uuid"}
+"""What encodes and decodes, and what it imports."""
+
+
 def loaded_by(code: str, *arguments: str) -> set[str]:
     """Return the modules that a new interpreter has loaded after some statements."""
     return set(
@@ -157,8 +161,34 @@ def test_importing_the_package_loads_nothing_that_only_some_programs_need():
     loaded = loaded_by("pass")
     assert "datastore.agent" in loaded
     assert (CLIENTS | SELDOM_NEEDED | {"sqlite3", "urllib", "importlib.metadata"}) & loaded == set()
+    assert (CODEC | {"ast", "dataclasses", "dis", "inspect", "tokenize"}) & loaded == set()
     queries = {name for name in loaded if name.startswith(("datastore.queries.", "datastore.adapters"))}
     assert {name for name in loaded if name.startswith("datastore.interfaces")} | queries == set()
+
+
+def test_opening_a_store_loads_what_encodes_and_decodes():
+    """So that no call has to, whose time is limited, or which is on an event loop's thread or in a forked process."""
+    assert loaded_by('datastore.connect("memory://")') >= CODEC
+    opened = "from datastore_memory import MemoryBackend; datastore.DataStore(MemoryBackend())"
+    assert loaded_by(opened) >= CODEC
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "assert values.encode([1]) == '[1]'",
+        "assert values.encode(2**70) == ' 1180591620717411303424'",
+        "assert values.encode_parsed({'a': 1}) == '{\"a\":1}'",
+        "assert values.size_of([1]) == 3",
+        "assert values.exact_text([1]) == '[1]'",
+        "assert values.decode('[1]') == [1]",
+        "assert values.decode(' 1180591620717411303424') == 2**70",
+        "assert values.decode_all(['[1]', '2']) == [[1], 2]",
+    ],
+)
+def test_values_are_encoded_and_decoded_where_no_store_was_opened(code):
+    loaded = loaded_by(f"from datastore import values; assert 'json' not in sys.modules; {code}; {code}")
+    assert "json" in loaded
 
 
 def test_setting_and_getting_loads_nothing_that_only_other_calls_need(tmp_path):
