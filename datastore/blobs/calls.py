@@ -106,7 +106,7 @@ class Blobs(Bound, OfOneProcess):
         Raises:
             InvalidValueError: If ``data`` is not bytes, nor gives any.
             ConflictError: If the blob is not at ``if_revision``; what was there stays. Also if others put it at each
-                attempt, or if ``ttl`` was over before it was stored: then try again.
+                attempt: then try again.
             DeadlineExceededError: If ``data`` took 23 hours to come.
 
         Requests: 5 for up to 8 parts of 262,144 bytes, and 1 for each 8 more. Each 16th put of one name has 1 more,

@@ -1,7 +1,14 @@
 """Removing versions of blobs that nobody needs: replaced, deleted, expired, or never completed.
 
 A mark says that a version is to be removed from a time on, unless the head of its name still says that it is the one.
-A version that no head names is never named again: only its own `put` could do that, which has a day for it.
+A version that no head names is never named again: only its own `put` could do that, which has a day for it. Its mark
+says so until the head is written, also if the blob expires earlier: that a head is about to be written is seen nowhere
+else.
+
+There is one exception. If the answer to the write of a head was lost, it is sent again, and somebody may have deleted
+the blob in between. Then a head names a version whose parts are being removed. The `put` writes the mark anew when it
+finds out (`Upload._withdraw`), and looks for the first part after that. So either it sees that parts are gone, or their
+removal ends with a mark that is another one; the head is looked at again then, and removed.
 
 A `put` that replaces a version writes its mark anew, with a later time, before it writes the head. Whoever removes
 versions must not go by the earlier time. So first the marks are read, then the heads, and then the marks once more: if
@@ -48,7 +55,8 @@ def sweep(scope: Scope, prefix: str = MARK) -> Swept:
         scope: The scope of the area.
         prefix: What the keys of their marks begin with.
 
-    Requests: 1 per page of marks; for each 100 that are due 2, and for each version those of `remove` and 1.
+    Requests: 1 per page of marks; for each 100 that are due 2, and for each version those of `remove` and 1. 1 or 2
+    more if somebody else has written or removed its mark meanwhile.
     """
     removed, later = 0, list[str]()
     for some in _due(scope, prefix, later):
@@ -60,14 +68,26 @@ def sweep(scope: Scope, prefix: str = MARK) -> Swept:
                 later += [] if there is None else [_soon(scope)]
                 continue
             found = heads[mark.name]
-            if found is None or found.head.version != mark.version or _has_expired(scope, found):
-                remove(scope, mark.version, mark.parts)
-                removed += 1
-            elif found.document.expires_at is not None:
-                later.append(_soon(scope))
-                continue  # its head will expire, and then it is due
-            scope.core.write_one(Delete(mark.id, scope.core.now(), mark.revision))
+            if found is not None and found.head.version == mark.version and not _has_expired(scope, found):
+                if found.document.expires_at is None:
+                    scope.core.write_one(Delete(mark.id, scope.core.now(), mark.revision))
+                else:
+                    later.append(_soon(scope))  # its head will expire, and then it is due
+                continue
+            remove(scope, mark.version, mark.parts)
+            removed += 1
+            outcome = scope.core.write_one(Delete(mark.id, scope.core.now(), mark.revision))
+            if not outcome.done:
+                _withdraw(scope, mark)
+                later += [] if outcome.revision is None else [_soon(scope)]
     return Swept(removed, parse_time(min(later)).timestamp() if later else None)
+
+
+def _withdraw(scope: Scope, mark: _Mark) -> None:
+    """Remove the head of a version whose parts were removed, if it was written once more meanwhile."""
+    found = _heads(scope, [mark]).get(mark.name)
+    if found is not None and found.head.version == mark.version:
+        scope.core.write_one(Delete(found.document.id, found.document.updated_at, found.document.revision))
 
 
 def _has_expired(scope: Scope, found: Found) -> bool:

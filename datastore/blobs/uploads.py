@@ -193,7 +193,6 @@ class Upload(Bound):
 
         Raises:
             ConflictError: If the blob is not at the revision that was asked for.
-            ConflictError: Also if its parts were removed before it was complete, because it took longer than ``ttl``.
             DeadlineExceededError: If it has taken longer than the parts stay.
         """
         left = self._parts(self._waiting)
@@ -223,15 +222,7 @@ class Upload(Bound):
         if there is not None:
             remind(scope_of(self), now + (self._grace or GRACE))  # this took long, if there is none for so early
             writes.append(self._mark(there.head.version, there.head.parts, now + self._grace))
-        moment, mark = scope_of(self).moment(self._ttl), None
-        if moment.expires_at is not None:  # a head that expires leaves nobody to mark its version
-            until = min(parse_time(moment.expires_at).timestamp() + self._grace, _LATEST)
-            mark = self._mark(self._version, self._sent, until)
-            # If it has gone, its time was over after an attempt that came too late, and the parts went before it.
-            writes.append(mark._replace(if_revision=self._marked))
         self._write(writes)
-        if mark is not None:
-            self._marked = mark.revision
         if core.clock() > self._begun + UPLOAD - _SLACK:
             raise self._during(
                 DeadlineExceededError(f"it took longer than {(UPLOAD - _SLACK) / 3_600:g} hours; begin again")
@@ -245,7 +236,7 @@ class Upload(Bound):
             self._metadata,
             1 if there is None else there.head.puts + 1,
         )
-        put = scope_of(self).put(head_key(self._name), head.value(), moment)
+        put = scope_of(self).put(head_key(self._name), head.value(), scope_of(self).moment(self._ttl))
         created = put.at, put.agent
         if there is None:
             put = put._replace(if_absent=True)
@@ -267,15 +258,20 @@ class Upload(Bound):
         return None
 
     def _settle(self, found: Found) -> None:
-        """Remove the mark of what is stored now, and now and then what is due."""
-        core = scope_of(self).core
-        if self._ttl is None:
-            try:
-                is_ours = core.write_one(Delete(self._mark_id, core.now(), self._marked, certain=True)).done
-            except DataStoreError:  # an answer was lost, so it may be that somebody else has removed the mark
-                is_ours = False
-        else:
-            is_ours = self._is_marked()
+        """Remove the mark of what is stored now, or let it say when that expires; and now and then remove what is due.
+
+        Only now may the mark have the time of the expiry. While no head names the version, that would be over for
+        somebody who removes what is due, however soon this goes on; and it may go on before the parts are gone.
+        """
+        core, expires_at = scope_of(self).core, found.document.expires_at
+        last: Delete | Put = Delete(self._mark_id, core.now(), self._marked, certain=True)
+        if expires_at is not None:  # a head that expires leaves nobody to mark its version
+            until = min(parse_time(expires_at).timestamp() + self._grace, _LATEST)
+            last = self._mark(self._version, found.head.parts, until)._replace(if_revision=self._marked)
+        try:
+            is_ours = core.write_one(last).done
+        except DataStoreError:  # an answer was lost, so it may be that somebody else has removed or replaced the mark
+            is_ours = False
         if not is_ours:
             self._withdraw(found)
         if self._there is not None and (self._grace == 0 or found.head.puts % SWEEP_EVERY == 0):
@@ -294,12 +290,25 @@ class Upload(Bound):
         """Remove the head if its parts are gone: somebody has marked this version for removal before we were told.
 
         If the answer to the write of the head was lost, somebody may have deleted the blob with its parts before the
-        write was sent again. For the database that was then a new head.
+        write was sent again. For the database that was then a new head. Who removes the parts may not have begun yet,
+        although nothing can stop that any more. So the mark is written once more before the first part is looked for:
+        if that is still there, whoever removes it finds another mark afterwards, and looks at the head again (`sweep`).
         """
-        scope = scope_of(self)
+        scope, head = scope_of(self), found.document
+        backoff = Backoff(scope.core.max_seconds, _FIRST_DELAY, _LONGEST_DELAY)
+        while self._sent:
+            there = scope.core.read([head.id, self._mark_id], Fields.VALUE)
+            if head.id not in there or there[head.id].revision != head.revision:
+                return
+            mark = there.get(self._mark_id)
+            if mark is None:
+                break
+            again = scope.put(mark_key(self._name, self._version), mark.value, scope.moment())
+            if scope.core.write_one(again._replace(if_revision=mark.revision)).done or not backoff.wait():
+                break
         first = scope.prefix + encode_key(part_key(self._version, 0))  # `remove` begins with it
         if self._sent and scope.core.read_one(first, Fields.KEY) is None:
-            scope.core.write_one(Delete(found.document.id, scope.core.now(), found.document.revision))
+            scope.core.write_one(Delete(head.id, scope.core.now(), head.revision))
 
     def _discard(self) -> None:
         core = scope_of(self).core
@@ -338,8 +347,6 @@ class Upload(Bound):
         for outcome in scope_of(self).core.write(puts):
             if outcome.error is not None:
                 raise self._during(outcome.error)
-            if not outcome.done:
-                raise self._during(ConflictError("its parts were removed before it was complete; try again"))
 
     def _during(self, error: E) -> E:
         return error.during(f"putting blob {self._name!r}{place_of(scope_of(self))}", scope_of(self).core.backend.name)

@@ -17,6 +17,7 @@ def calls_of(blobs: Blobs) -> dict[str, Callable[[], object]]:
         "open and read": lambda: blobs.open("blob").read(1),
         "list": lambda: blobs.list(),
         "delete": lambda: blobs.delete("blob"),
+        "put 9 parts that expire": lambda: blobs.put("blob", bytes(9 * PART), ttl=60),
     }
 
 

@@ -76,7 +76,7 @@ class Requests:
         assert wire.of(lambda: agent.set("k7", 2)) == 1
 
     def test_a_blob_of_9_parts_is_put_in_6_and_a_read_takes_2(self, agent, wire):
-        expected = [6, 5, 1, 2, 2, self.list_of_blobs, 3]
+        expected = [6, 5, 1, 2, 2, self.list_of_blobs, 3, 6]
         assert [wire.of(call) for call in calls_of(agent.blobs).values()] == expected
 
     def test_a_restore_of_new_records_takes_1(self, backend, wire):

@@ -456,6 +456,7 @@ def test_blobs(agent, requests):
         "open and read": ["GET db/doc"] * 2,
         "list": ["GET _all_docs"],
         "delete": ["GET db/doc"] + ["POST _bulk_docs"] * 2,
+        "put 9 parts that expire": ["GET db/doc"] + ["POST _bulk_docs"] * 5,
     }
 
 

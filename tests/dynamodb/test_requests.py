@@ -415,6 +415,14 @@ def test_blobs(agent, wire):
         "open and read": ["GetItem"] * 2,
         "list": ["Query"],
         "delete": ["GetItem", "UpdateItem", "DeleteItem"],
+        "put 9 parts that expire": [
+            "GetItem",
+            "UpdateItem",
+            "TransactWriteItems",
+            "UpdateItem",
+            "PutItem",
+            "UpdateItem",
+        ],
     }
 
 

@@ -478,6 +478,7 @@ def test_blobs(agent, recorder):
         "open and read": ["BatchGetDocuments"] * 2,
         "list": ["RunQuery"],
         "delete": ["BatchGetDocuments", "Commit", "Commit"],
+        "put 9 parts that expire": ["BatchGetDocuments", "Commit", "BatchWrite", "Commit", "Commit", "Commit"],
     }
 
 

@@ -74,7 +74,7 @@ FINDS = {
     ("token", "a step kept again"): Find(
         "A worker that has lost its run writes over what the next one has kept", 852, 6
     ),
-    ("token", "a blob without its parts"): Find("A batch that failed counts as done, so a blob lacks parts", 1779, 2),
+    ("token", "a blob without its parts"): Find("A batch that failed counts as done, so a blob lacks parts", 7091, 2),
     ("token", "a change of vectors written over"): Find(
         "Two who add texts write one number of the list of changes over the other's", 625, 7
     ),

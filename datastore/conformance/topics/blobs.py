@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from threading import Event
 from typing import Any
 
 import pytest
@@ -46,6 +47,7 @@ from datastore.ids import (
 )
 from datastore.values import encode
 
+_LONG = 30.0  # seconds: a thread that has not come so far by then never will
 LATER = "2040-01-01T00:00:00.000000Z"
 SIZES = [0, 1, PART - 1, PART, PART + 1, TOGETHER * PART + 1, 3_000_000]
 
@@ -87,6 +89,65 @@ def stored(store: DataStore, beginning: str = "", namespace: str = "default") ->
         if page.after is None:
             return found
         after = page.after
+
+
+class _WaitsToRemove(Wrapped):
+    """Waits before it removes parts, until it is told to go on."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__(inner)
+        self.waits, self.goes_on = Event(), Event()
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        if any(isinstance(one, Delete) and decode_key(one.id.rpartition(":")[2]).startswith(DATA) for one in writes):
+            self.waits.set()
+            assert self.goes_on.wait(_LONG)
+        return self.inner.write(writes)
+
+
+class _Remover:
+    """Removes something in a thread of its own, up to its first parts, and those when it is told to."""
+
+    def __init__(self, wrapped: Wrapper) -> None:
+        made = list[_WaitsToRemove]()
+
+        def waiting(backend: Any) -> _WaitsToRemove:
+            made.append(_WaitsToRemove(backend))
+            return made[0]
+
+        self.agent = wrapped(waiting).agent("user_1", "agent_1")
+        (self._backend,) = made
+        self._threads = ThreadPoolExecutor(1)
+
+    def begin(self, call: Callable[[], Any]) -> None:
+        """Go on until parts would be removed, or to the end if there are none to be removed."""
+        self._call = self._threads.submit(call)
+        self._call.add_done_callback(lambda _: self._backend.waits.set())
+        assert self._backend.waits.wait(_LONG)
+
+    def end(self) -> None:
+        """Remove them."""
+        self._backend.goes_on.set()
+        self._call.result(_LONG)
+        self._threads.shutdown()
+
+
+class _AroundTheHead(Wrapped):
+    """Does something before the first write of a head, and something after it."""
+
+    def __init__(self, inner: Any, before: Callable[[], None], after: Callable[[], None]) -> None:
+        super().__init__(inner)
+        self._steps = [before, after]
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        if not self._steps or not any(isinstance(one, Put) and "partSize" in (one.value or ()) for one in writes):
+            return self.inner.write(writes)
+        before, after = self._steps
+        self._steps = []
+        before()
+        outcomes = self.inner.write(writes)
+        after()
+        return outcomes
 
 
 class Fails(Wrapped):
@@ -383,6 +444,41 @@ class Blobs(Topic):
         agent.blobs.put("a", content(PART, 1), ttl=ttl)
         assert is_same(blobs.get("a"), expected)
         assert len(stored(store)) == (0 if expected is None else 2)
+
+    @pytest.mark.parametrize("ttl", [None, 60], ids=["", "expires"])
+    def test_a_blob_that_is_being_deleted_when_its_put_is_told_leaves_no_head_without_parts(
+        self, data_store: AgentDataStore, store: DataStore, wrapped: Wrapper, ttl: float | None
+    ) -> None:
+        """As above, but the parts are still there when the put ends: their removal begins after that."""
+        remover = _Remover(wrapped)
+
+        def meanwhile() -> None:
+            remover.begin(lambda: remover.agent.blobs.delete("a", grace=0))
+
+        agent = wrapped(lambda backend: _LosesTheHead(backend, meanwhile)).agent("user_1", "agent_1")
+        agent.blobs.put("a", content(PART, 1), ttl=ttl)
+        remover.end()
+        assert data_store.blobs.get("a") is None
+        assert stored(store, DATA) == []
+
+    def test_a_put_whose_ttl_is_over_before_it_is_first_keeps_its_parts(
+        self, data_store: AgentDataStore, clock: Clock, wrapped: Wrapper
+    ) -> None:
+        """Another put was first at its first attempt. Whoever removes what is due by the second one leaves it alone."""
+        remover, data = _Remover(wrapped), content(PART + 1)
+
+        def before() -> None:
+            data_store.blobs.put("a", b"another")
+
+        def after() -> None:
+            clock.advance(2)
+            remover.begin(lambda: purge(remover.agent))
+
+        agent = wrapped(lambda backend: _AroundTheHead(backend, before, after)).agent("user_1", "agent_1")
+        blob = agent.blobs.put("a", data, ttl=1, grace=0.5)
+        remover.end()
+        assert is_same(data_store.blobs.get("a"), data)
+        assert data_store.blobs.stat("a") == blob
 
     def test_of_concurrent_puts_one_is_there_whole(self, data_store: AgentDataStore, clock: Clock) -> None:
         """The others' parts are removed, and readers meanwhile see one or the other."""
