@@ -20,7 +20,7 @@ from datastore import deadlines
 
 LOOK = 20e-6
 """The longest time that a look at a clock takes, in seconds."""
-_MOST_STEPS = 50_000
+_MOST_STEPS = 250_000
 _PATIENCE = 120.0
 """Seconds by the clock without an end, in which almost no processor time was used: something waits outside the
 simulation. Or so many seconds of processor time."""
