@@ -23,7 +23,7 @@ _TAKES_LONGER = frozenset({"get_or_set", "namespace_stats", "iter_records", "pur
 _TAKES_LONGER |= {"lock", "run", "run_result", "blob_put", "blob_get", "blob_read", "blob_delete"}
 _TAKES_LONGER |= {"ensure_index", *memory.KINDS, *vaults.KINDS}
 """The calls that wait for others, or whose time is that of each page, or that take as long as an index is built."""
-_CALLS = dict.fromkeys(("fenced_set", "fenced_increment", "fenced_delete"), 3)
+_CALLS = dict.fromkeys(("fenced_set", "fenced_increment", "fenced_delete"), 3) | {"create": 2}
 """Of how many calls one is made, each of which has its own time."""
 _IN_ORDER = frozenset({"list_keys", "list_namespaces", "scan", "iter_records", "find_records", "find_in", "get_all"})
 """The calls whose results are in the order of keys, or of namespaces."""
