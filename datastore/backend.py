@@ -304,18 +304,20 @@ class EntryDocuments(Sequence[Document]):
     takes as long as that.
 
     Args:
-        columns: The ids, the times of creation, the expiries, the values, the metadata, and who created them.
+        columns: The ids, the times of creation, who created them, the expiries, and the values.
+        metadata: Their metadata; ``None`` if no one has any.
     """
 
-    __slots__ = ("columns",)
+    __slots__ = ("columns", "metadata")
 
-    def __init__(self, columns: Sequence[Sequence[Any]]) -> None:
+    def __init__(self, columns: Sequence[Sequence[Any]], metadata: Sequence[dict[str, Any]] | None) -> None:
         self.columns = columns
+        self.metadata = metadata
 
     @property
     def can_expire(self) -> bool:
         """Whether any of them has an expiry."""
-        return self.columns[2].count(None) != len(self)
+        return self.columns[3].count(None) != len(self)
 
     def __len__(self) -> int:
         return len(self.columns[0])
@@ -328,17 +330,22 @@ class EntryDocuments(Sequence[Document]):
 
     def __getitem__(self, place: int | slice) -> Document | EntryDocuments:
         found: list[Any] = [column[place] for column in self.columns]
-        return EntryDocuments(found) if isinstance(place, slice) else _entry_document(*found)
+        if isinstance(place, slice):
+            return EntryDocuments(found, None if self.metadata is None else self.metadata[place])
+        id, created_at, creator, expires_at, value = found
+        metadata = {} if self.metadata is None else self.metadata[place]
+        return _entry_document(id, created_at, creator, expires_at, value, metadata)
 
     def __iter__(self) -> Iterator[Document]:
-        return map(_entry_document, *self.columns)
+        metadata = ({} for _ in self.columns[0]) if self.metadata is None else self.metadata
+        return map(_entry_document, *self.columns, metadata)
 
     def __repr__(self) -> str:
-        return f"EntryDocuments({self.columns!r})"
+        return f"EntryDocuments({self.columns!r}, {self.metadata!r})"
 
 
 def _entry_document(
-    id: str, created_at: str, expires_at: str | None, value: Any, metadata: dict[str, Any], created_by_agent: str
+    id: str, created_at: str, created_by_agent: str, expires_at: str | None, value: Any, metadata: dict[str, Any]
 ) -> Document:
     return Document(id, created_at, "", expires_at, value, metadata, created_by_agent)
 

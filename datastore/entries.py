@@ -222,11 +222,13 @@ def entries_backward(documents: Sequence[Document], prefix: str) -> list[Entry] 
         prefix: What their ids begin with.
     """
     if type(documents) is EntryDocuments:
-        ids, created, _, values, metadata, agents = documents.columns
+        if documents.metadata is not None:
+            return None
+        ids, created, agents, _, values = documents.columns
     else:
         ids, created, _, _, values, metadata, agents, *_ = zip(*documents, strict=True)
-    if metadata.count({}) != len(ids):
-        return None
+        if metadata.count({}) != len(ids):
+            return None
     try:
         key = decode_key(ids[0][len(prefix) :])
         beginning, newest = log_of(key), int(key[-_DIGITS:])

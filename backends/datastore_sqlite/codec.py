@@ -111,8 +111,9 @@ def _all_entries(rows: Sequence[Row]) -> Sequence[Document]:
     if not rows:
         return []
     id, created_at, creator, expires_at, values, metadata = zip(*rows, strict=True)
-    decoded = [{} if text == "{}" else decode(text) for text in metadata]
-    return EntryDocuments((id, created_at, expires_at, decode_all(values), decoded, creator))
+    none = metadata.count("{}") == len(metadata)  # as nearly always
+    decoded = None if none else [{} if text == "{}" else decode(text) for text in metadata]
+    return EntryDocuments((id, created_at, creator, expires_at, decode_all(values)), decoded)
 
 
 DOCUMENT: Sequence[Callable[[Row], Document]] = (_bare, _with_value, _whole, _with_content, _entry)

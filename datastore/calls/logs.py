@@ -119,9 +119,10 @@ class LogCalls(Bound):
             QueryError: If ``after`` is below 0, or ``before`` or ``limit`` below 1.
 
         Requests: 1 per page of the database, also if there is nothing new; 1 more if the first entry that is asked for
-        was trimmed, or was appended together with the one before it. With ``after`` and without ``before`` 1 more to
-        look for the end first, unless this process knows it: it appended or read to the end in the last 5 minutes. Then
-        1 is enough if there is nothing new, or all of it was appended together.
+        was trimmed, or was appended together with the one before it. With ``reverse`` and ``limit`` 1 more if fewer
+        entries were appended together than those that this process saw last. With ``after`` and without ``before`` 1
+        more to look for the end first, unless this process knows it: it appended or read to the end in the last 5
+        minutes. Then 1 is enough if there is nothing new, or all of it was appended together.
         """
         log = Place.of(self, name)
         span = Span(_number(after, "after", 0) + 1, MOST, None if limit is None else most(limit))
