@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
 
-from datastore.backend import BareDocuments, Document, DocumentPage
+from datastore.backend import BareDocuments, Document, DocumentPage, EntryDocuments
 from datastore.errors import DamagedRecordError, DataStoreError, InvalidValueError, logger
 from datastore.ids import MAX_NAME_BYTES, Name, decode_id, decode_key, decode_prefix, names_of_all, stored_name
 from datastore.times import parse_time, parse_times
@@ -341,6 +341,8 @@ def expires(documents: Sequence[Document]) -> bool:
     """Return whether any document has an expiry: only then it matters what time it is."""
     if type(documents) is BareDocuments:
         return documents.expiries is not None
+    if type(documents) is EntryDocuments:
+        return documents.can_expire
     for one in documents:  # noqa: SIM110 - any() over a generator takes three times as long
         if one.expires_at is not None:
             return True

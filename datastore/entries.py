@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import partial
+from itertools import repeat
 from typing import Any, NamedTuple, Self, cast
 
-from datastore.backend import Document
+from datastore.backend import Document, EntryDocuments
 from datastore.documents import damaged
 from datastore.errors import DamagedRecordError
-from datastore.ids import decode_key, decode_keys, decode_name, encode_name
-from datastore.times import parse_time, parse_times
+from datastore.ids import MAX_NAME_BYTES, decode_key, decode_keys, decode_name, encode_name, ordered
+from datastore.times import parse_time, parse_times, times_of
 
 MOST = 10**16 - 1
 """More entries than any log has."""
@@ -30,6 +31,28 @@ def beginning_of(name: str) -> str:
 def key_at(beginning: str, number: int) -> str:
     """Return the key of the record that begins with the entry of a number."""
     return f"{beginning}{number:0{_DIGITS}}"
+
+
+def are_ids_at(ids: Sequence[str], prefix: str, beginning: str, numbers: Sequence[int]) -> bool:
+    """Return whether ids are those of the records that begin with the entries of numbers, as many, in this order.
+
+    All are compared at once, in less time than one by one.
+
+    Args:
+        ids: The ids, at least one.
+        prefix: What the ids of the namespace's logs begin with.
+        beginning: What the keys of the log begin with.
+        numbers: The numbers.
+    """
+    # The keys are encoded as one text, in which each is filled up with zeros: so none shares a character with the next.
+    # In the ids, which are as long as each other, the same zeros take the place of the prefix.
+    zeros = -(len(beginning.encode()) + _DIGITS) % 3
+    one = beginning.replace("%", "%%") + f"%0{_DIGITS}d" + "\0" * zeros
+    expected = ordered((one * len(ids) % tuple(numbers)).encode())
+    between = "-" * zeros  # as `ordered` writes them
+    text = "\n".join(("", *ids)).replace("\n" + prefix, between)
+    length = len(prefix) + len(expected) // len(ids) - zeros
+    return text + between == between + expected and {*map(len, ids)} == {length}
 
 
 def log_of(key: str) -> str:
@@ -100,20 +123,21 @@ class Stored(NamedTuple):
         Raises:
             DamagedRecordError: If it is not a record of a log.
         """
-        metadata = document.metadata or {}
+        metadata = {} if document.metadata is None else document.metadata
         try:
             key = decode_key(document.id[len(prefix) :])
             beginning = log_of(key)
             found = metadata.get("count", 1), metadata.get("trimmed", 0), metadata.get("first", 0)
             size, trimmed, first = found
             if (
-                {int} == {type(number) for number in found}
+                _are_names((document.created_by_agent,))
+                and {int} == {type(number) for number in found}
                 and 0 <= trimmed <= size
                 and ("count" not in metadata or _is_list_of(document.value, size - trimmed))
             ):
                 at = parse_time(document.created_at)
                 return cls(document, beginning, int(key[-_DIGITS:]), size, trimmed, first, at)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, AttributeError):  # that last one if the metadata are no object
             pass
         raise no_log(document.id)
 
@@ -124,14 +148,17 @@ class Stored(NamedTuple):
         try:
             keys = decode_keys([document.id[start:] for document in documents])
             times = parse_times({document.created_at for document in documents})
+            are_names = _are_names([document.created_by_agent for document in documents])
         except (ValueError, TypeError):  # the closer look finds out which of them
+            are_names = False
+        if not are_names:
             return (cls.of(document, prefix) for document in documents)
         digits = "".join([key[-_DIGITS:] for key in keys])
         if not (digits.isdecimal() and digits.isascii() and {key[-_DIGITS - 1 : -_DIGITS] for key in keys} <= {":"}):
             return (cls.of(document, prefix) for document in documents)
         return (
             cls.of(document, prefix)
-            if document.metadata
+            if document.metadata != {}
             else cls(document, key[:-_DIGITS], int(key[-_DIGITS:]), 1, 0, 0, times[document.created_at])
             for document, key in zip(documents, keys, strict=True)
         )
@@ -148,6 +175,11 @@ class Stored(NamedTuple):
         return self.number + self.size
 
     @property
+    def left(self) -> int:
+        """How many entries there are."""
+        return self.size - self.trimmed
+
+    @property
     def is_mark(self) -> bool:
         """Whether all of its entries were trimmed."""
         return self.trimmed == self.size
@@ -160,15 +192,21 @@ class Stored(NamedTuple):
             return cast(list[Any], value)
         return [] if self.trimmed else [value]
 
-    def entries(self, span: Span) -> list[Entry]:
-        """Return those of its entries that are meant."""
+    def entries(self, span: Span, last: int | None = None) -> list[Entry]:
+        """Return those of its entries that are meant; of these the last ones, if ``last`` says how many are needed."""
         document, number = self.document, self.number
         if not document.metadata:  # as nearly all are
             meant = span.low <= number < span.high
             return [Entry(number, document.value, document.created_by_agent, self.at)] if meant else []
-        numbered = enumerate(self.values, number + self.trimmed)
-        agent, at = document.created_by_agent, self.at
-        return [Entry(place, value, agent, at) for place, value in numbered if span.low <= place < span.high]
+        low, high = max(span.low, number + self.trimmed), min(span.high, self.next)
+        if last is not None:
+            low = max(low, high - last)
+        if low >= high:
+            return []
+        begin = number + self.trimmed
+        values = self.values[low - begin : high - begin]
+        numbers = range(low, high)
+        return list(map(_new_entry, zip(numbers, values, repeat(document.created_by_agent), repeat(self.at))))
 
 
 _new_entry = partial(tuple.__new__, Entry)
@@ -183,22 +221,35 @@ def entries_backward(documents: Sequence[Document], prefix: str) -> list[Entry] 
         documents: At least one.
         prefix: What their ids begin with.
     """
-    ids, created, _, _, values, metadata, agents, *_ = zip(*documents, strict=True)
-    if any(metadata):
-        return None
+    if type(documents) is EntryDocuments:
+        if documents.metadata is not None:
+            return None
+        ids, created, agents, _, values = documents.columns
+    else:
+        ids, created, _, _, values, metadata, agents, *_ = zip(*documents, strict=True)
+        if metadata.count({}) != len(ids):
+            return None
     try:
-        keys = decode_keys(ids, len(prefix))
-        times = parse_times(set(created))
+        key = decode_key(ids[0][len(prefix) :])
+        beginning, newest = log_of(key), int(key[-_DIGITS:])
+        times = times_of(created)
+        if not _are_names(agents):
+            return None
     except (ValueError, TypeError):  # the closer look finds out which of them
         return None
-    beginning, digits = keys[0][:-_DIGITS], keys[0][-_DIGITS:]
-    if not (beginning.endswith(":") and digits.isdecimal() and digits.isascii()):
+    numbers = range(newest, newest - len(ids), -1)
+    if not are_ids_at(ids, prefix, beginning, numbers):
         return None
-    newest = int(digits)
-    numbers = range(newest, newest - len(keys), -1)
-    if keys != [key_at(beginning, number) for number in numbers]:
-        return None
-    return list(map(_new_entry, zip(numbers, values, agents, map(times.__getitem__, created), strict=True)))
+    return list(map(_new_entry, zip(numbers, values, agents, times, strict=True)))
+
+
+def _are_names(agents: Iterable[object]) -> bool:
+    """Return whether these are names of agents, or empty for the host: a read of entries checks no more than it needs.
+
+    Raises:
+        TypeError: If one is of a type that is never one.
+    """
+    return all(type(name) is str and len(name) <= MAX_NAME_BYTES for name in {*agents})
 
 
 def _is_list_of(value: object, length: int) -> bool:

@@ -96,6 +96,12 @@ def encode_name(name: str, parameter: str) -> str:
     Raises:
         InvalidNameError: If it is not text, is empty, holds a lone surrogate, or is longer than 255 bytes encoded.
     """
+    # What is no exact `str` may not even be hashable.
+    return _encode_name(name if type(name) is str else check_name(name, parameter), parameter)
+
+
+@lru_cache(1_024)  # a program uses few names, and each again and again
+def _encode_name(name: str, parameter: str) -> str:
     encoded = _ENCODED.sub(_percent, check_name(name, parameter))
     if not encoded:
         raise InvalidNameError(f"{parameter} is empty; it needs at least one character")
@@ -575,6 +581,7 @@ def _bound(key: str, parameter: str) -> bytes:
     return utf8
 
 
+@lru_cache(1_024)
 def beginning_with(text: str) -> IdRange:
     """Return the range of all texts that begin with ``text``: up to its successor by code point."""
     last = ord(text[-1]) + 1

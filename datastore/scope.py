@@ -73,8 +73,8 @@ class Scope:
     def within(self, namespace: str) -> Scope:
         """Return the same user and agent in another namespace."""
         scope = self._copy()
-        scope.namespace = check_name(namespace, "namespace")
-        scope.prefix = namespace_prefix(self.encoded_user, encode_name(scope.namespace, "namespace"))
+        scope.prefix = namespace_prefix(self.encoded_user, encode_name(namespace, "namespace"))
+        scope.namespace = as_text(namespace)
         scope.tracker = self.core.tracker if self.agent else NO_NOTES
         return scope
 

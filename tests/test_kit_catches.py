@@ -32,6 +32,7 @@ class TestShelf({suite}):
 UNDECLARED = {
     "shared is not declared",
     "content is not declared",
+    "entries is not declared",
     "tenant_databases is not declared",
     "the backend does not have 'namespaces'",
     "the backend does not have 'count'",

@@ -38,7 +38,13 @@ class SqliteBackend(Reader, Backend):
 
     name = NAME
     capabilities = Capabilities(
-        persistent=True, shared=True, at_once=True, parsed_values=True, content=True, tenant_databases=True
+        persistent=True,
+        shared=True,
+        at_once=True,
+        parsed_values=True,
+        content=True,
+        entries=True,
+        tenant_databases=True,
     )
 
     def __init__(self, settings: Settings) -> None:

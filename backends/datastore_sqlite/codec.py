@@ -8,7 +8,7 @@ from functools import partial
 from itertools import repeat
 from typing import Any, TypeAlias, cast
 
-from datastore.backend import BareDocuments, Document, Fields, Put, Restore
+from datastore.backend import BareDocuments, Document, EntryDocuments, Fields, Put, Restore
 from datastore.contents import content_of, value_of_stored
 from datastore.ids import home_of
 from datastore.values import decode, decode_all, encode, merge_metadata
@@ -66,6 +66,12 @@ def _with_content(row: Row) -> Document:
     return Document(id, created_at, revision, expires_at, _value_of(id, stored, Fields.CONTENT))
 
 
+def _entry(row: Row) -> Document:
+    id, created_at, creator, expires_at, value, metadata = row
+    metadata = {} if metadata == "{}" else decode(metadata)
+    return Document(id, created_at, "", expires_at, _value_of(id, value), metadata, creator)
+
+
 def _value_of(id: str, stored: str | bytes, fields: Fields = Fields.VALUE) -> Any:
     """Return a value from its JSON text, or from its content (`datastore.contents`)."""
     if type(stored) is bytes and home_of(id) is not None:  # other bytes are another program's
@@ -101,13 +107,23 @@ def _all_whole(rows: Sequence[Row]) -> list[Document]:
     return list(map(new_document, zip(*columns, strict=True)))
 
 
-DOCUMENT: Sequence[Callable[[Row], Document]] = (_bare, _with_value, _whole, _with_content)
+def _all_entries(rows: Sequence[Row]) -> Sequence[Document]:
+    if not rows:
+        return []
+    id, created_at, creator, expires_at, values, metadata = zip(*rows, strict=True)
+    none = metadata.count("{}") == len(metadata)  # as nearly always
+    decoded = None if none else [{} if text == "{}" else decode(text) for text in metadata]
+    return EntryDocuments((id, created_at, creator, expires_at, decode_all(values)), decoded)
+
+
+DOCUMENT: Sequence[Callable[[Row], Document]] = (_bare, _with_value, _whole, _with_content, _entry)
 """The functions that make a document from a row, by `Fields`."""
 DOCUMENTS: Sequence[Callable[[Sequence[Row]], Sequence[Document]]] = (
     _all_bare,
     _all_with_value,
     _all_whole,
     _all_with_content,
+    _all_entries,
 )
 """The functions that make the documents of several rows, in less time than one by one."""
 new_document: Callable[[Row], Document] = partial(tuple.__new__, Document)

@@ -20,9 +20,10 @@ COLUMNS = (
 WIDTHS = [columns.count(",") + 1 for columns in COLUMNS]
 """The number of these columns."""
 
+_ENTRY = "_id, createdAt, createdByAgent, expiresAt, value, metadata"
 _STORED = "CASE WHEN content IS NULL THEN value ELSE content END"
 """A value as text, or its content as bytes (`datastore_sqlite.codec`)."""
-_READ = [columns.replace("value", _STORED) for columns in (*COLUMNS, _VALUE)]
+_READ = [columns.replace("value", _STORED) for columns in (*COLUMNS, _VALUE, _ENTRY)]
 """The columns of what is read by id or in order, by `datastore.backend.Fields`. No query finds what has a content."""
 
 READ_ONE = [f"SELECT {columns.removeprefix('_id, ')} FROM {TABLE} WHERE _id = ?" for columns in _READ]

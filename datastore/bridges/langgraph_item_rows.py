@@ -11,7 +11,7 @@ from typing import Any
 from datastore import AgentDataStore, InvalidNameError, Item, Record, limits
 from datastore.bridges.importing import Connection, Imported, UnreadableError, columns, from_json, same_json
 from datastore.bridges.langgraph_names import Names
-from datastore.bridges.langgraph_store import TTL
+from datastore.bridges.langgraph_records import TTL
 
 PAGE = 100
 """How many rows are read, compared and written together."""

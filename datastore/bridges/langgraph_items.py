@@ -28,7 +28,7 @@ from datastore import (
 from datastore.bridges.given import awaited
 from datastore.bridges.importing import Connection, Imported, OnProgress, check_table, number_of_rows, opened
 from datastore.bridges.langgraph_item_rows import ItemRow, pages
-from datastore.bridges.langgraph_store import TTL
+from datastore.bridges.langgraph_records import TTL
 
 _A_SECOND = timedelta(seconds=1)  # what times in the file may be rounded to
 _REFUSALS = (ConflictError, EmbedderError, InvalidNameError, InvalidValueError, ValueTooLargeError)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from datastore import QueryError
@@ -26,14 +27,11 @@ class Names:
         self._root = f"{root}:"
 
     def encoded(self, labels: Iterable[str]) -> str:
-        return self._root + "".join(f"{label.replace('%', '%25').replace(':', '%3A')}." for label in labels)
+        return self._root + _encoded(tuple(labels))
 
     def decoded(self, namespace: str) -> tuple[str, ...] | None:
         """Return the labels of a namespace; ``None`` if it is not one of these."""
-        name = namespace.removeprefix(self._root)
-        if name == namespace or not name.endswith(".") or ":" in name:
-            return None
-        return tuple(label.replace("%3A", ":").replace("%25", "%") for label in name[:-1].split("."))
+        return _decoded(namespace[len(self._root) :]) if namespace.startswith(self._root) else None
 
     def prefix(self, conditions: Sequence[MatchCondition]) -> str:
         """Return what the names of all namespaces begin with that match."""
@@ -44,6 +42,18 @@ class Names:
                 literal = path[: path.index("*")] if "*" in path else path
                 longest = max(longest, literal, key=len)
         return self.encoded(longest)
+
+
+@lru_cache(1_024)  # items are read from few namespaces, again and again
+def _encoded(labels: tuple[str, ...]) -> str:
+    return "".join(f"{label.replace('%', '%25').replace(':', '%3A')}." for label in labels)
+
+
+@lru_cache(1_024)
+def _decoded(name: str) -> tuple[str, ...] | None:
+    if not name.endswith(".") or ":" in name:
+        return None
+    return tuple(label.replace("%3A", ":").replace("%25", "%") for label in name[:-1].split("."))
 
 
 def matches(condition: MatchCondition, labels: tuple[str, ...]) -> bool:

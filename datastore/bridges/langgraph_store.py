@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from datastore import AgentDataStore, AsyncAgentDataStore, EmbedderError, Match, Record
+from datastore import AgentDataStore, AsyncAgentDataStore, EmbedderError, Record
 from datastore import Item as Stored
 from datastore.bridges.extras import needs
 from datastore.bridges.given import awaited
-from datastore.bridges.langgraph_names import Names, as_plain_query, as_query, holds_list, matches
+from datastore.bridges.langgraph_names import Names, as_query, matches
+from datastore.bridges.langgraph_records import MINUTE, TTL, lives_by_use, members_of, searching, touching
 from datastore.bridges.steps import Asked, Steps, arun, ask, ask_in, run
 
 with needs("LangGraph", "langgraph"):
@@ -27,17 +28,12 @@ with needs("LangGraph", "langgraph"):
         Op,
         PutOp,
         Result,
-        SearchItem,
         SearchOp,
         TTLConfig,
         ensure_embeddings,
         get_text_at_path,
     )
     from langgraph.store.base import validate_op_namespace as check_namespace
-
-_MINUTE = 60.0
-TTL = "ttl"
-"""In the metadata of a record: for how many minutes it lives after it was used."""
 
 
 class DataStoreStore(BaseStore):
@@ -70,7 +66,11 @@ class DataStoreStore(BaseStore):
         self._fields: list[str] = (index or {}).get("fields") or ["$"]
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
-        batch = _Batch(self._names, list(ops), self._fields if self._embed else None)
+        asked = list(ops)
+        one = asked[0] if len(asked) == 1 else None
+        if isinstance(one, GetOp) or (isinstance(one, SearchOp) and not one.query):
+            return [self._one(one)]
+        batch = _Batch(self._names, asked, self._fields if self._embed else None)
         vectors: list[list[float]] = []
         if self._embed is not None and batch.texts:
             try:
@@ -88,6 +88,23 @@ class DataStoreStore(BaseStore):
             except Exception as error:
                 raise EmbedderError(f"embed has failed: {type(error).__name__}") from error
         return await arun(self._twin, batch.steps(vectors))
+
+    def _one(self, op: GetOp | SearchOp) -> Result:
+        """Return one item, or what is found without a query: most reads are so, and need no batch around them.
+
+        Requests: 1 for an item, and 1 if it is kept on; else those of `searching`.
+        """
+        check_namespace(op)
+        if isinstance(op, SearchOp):
+            as_query(op.filter)
+            return run(self._store, searching(self._names, op, None))
+        record = self._store.use_namespace(self._names.encoded(op.namespace)).get_record(op.key)
+        if record is None:
+            return None
+        if op.refresh_ttl and lives_by_use(record):
+            for touch in touching([record]):
+                touch(self._store)
+        return Item(**members_of(self._names, record))
 
 
 class _Batch:
@@ -127,7 +144,7 @@ class _Batch:
         for at, op in enumerate(self._ops):
             if isinstance(op, SearchOp):
                 vector = vectors[self._places[at]] if at in self._places else None
-                results[at] = yield from self._searching(op, vector)
+                results[at] = yield from searching(self._names, op, vector)
             elif isinstance(op, ListNamespacesOp):
                 results[at] = yield from self._listing(op)
         if self._puts:
@@ -147,45 +164,13 @@ class _Batch:
                 if record is None:
                     continue
                 for at in keys[record.key]:
-                    results[at] = Item(**self._members(record))
-                if _lives_by_use(record) and any(
+                    results[at] = Item(**members_of(self._names, record))
+                if lives_by_use(record) and any(
                     getattr(self._ops[at], "refresh_ttl", False) for at in keys[record.key]
                 ):
                     kept_on.append(record)
         if kept_on:
-            yield _touching(kept_on)
-
-    def _searching(self, op: SearchOp, vector: list[float] | None) -> Steps[list[SearchItem]]:
-        """Return what is found.
-
-        Requests: those of `find_in`, twice if lists stand where scalars are asked for; with a query 1 or more for the
-            namespaces, and those of `search` for each.
-        """
-        found: list[SearchItem] = []
-        records: list[Record] = []
-        prefix, query = self._names.encoded(op.namespace_prefix), as_query(op.filter)
-        if op.limit < 1:
-            return found
-        if vector is None:
-            plain = as_plain_query(op.filter) if op.offset == 0 else None
-            if plain is not None:
-                records = yield ask("find_in", prefix, plain, limit=op.limit)
-            if plain is None or any(holds_list(record.value, plain) for record in records):
-                records = yield ask("find_in", prefix, query, limit=op.limit, skip=op.offset)
-            records = [record for record in records if self._names.decoded(record.namespace) is not None]
-            found = [SearchItem(**self._members(record)) for record in records]
-        else:
-            namespaces: list[str] = yield ask("list_namespaces", prefix)
-            everywhere = dict.fromkeys(name for name in namespaces if self._names.decoded(name) is not None)
-            near: list[Match] = []
-            if everywhere:
-                near = yield ask("memory.search_across", everywhere, vector, op.offset + op.limit, filter=query)
-            near = near[op.offset :]
-            found = [SearchItem(**self._members(match.record), score=match.score) for match in near]
-            records = [match.record for match in near]
-        if op.refresh_ttl and (kept_on := [record for record in records if _lives_by_use(record)]):
-            yield _touching(kept_on)
-        return found
+            yield touching(kept_on)
 
     def _listing(self, op: ListNamespacesOp) -> Steps[list[tuple[str, ...]]]:
         """Requests: those of `list_namespaces`, for all that begin alike; if all match, for as many as asked for."""
@@ -212,7 +197,7 @@ class _Batch:
             if op.value is None:
                 gone.setdefault(namespace, []).append(key)
                 continue
-            value, ttl = dict(op.value), None if op.ttl is None else op.ttl * _MINUTE
+            value, ttl = dict(op.value), None if op.ttl is None else op.ttl * MINUTE
             metadata = None if op.ttl is None else {TTL: op.ttl}
             if (place := self._places.get((namespace, key))) is None:
                 plain.append(Stored(key, value, metadata, ttl, namespace=namespace))
@@ -221,25 +206,3 @@ class _Batch:
         if plain:
             asked.append(ask("set_many", plain))
         yield asked + [ask_in(namespace, "delete_many", keys) for namespace, keys in gone.items()]
-
-    def _members(self, record: Record) -> dict[str, Any]:
-        return {
-            "value": record.value,
-            "key": record.key,
-            "namespace": self._names.decoded(record.namespace) or (),
-            "created_at": record.created_at,
-            "updated_at": record.updated_at,
-        }
-
-
-def _lives_by_use(record: Record) -> bool:
-    """Whether a record lives for some time after it was used.
-
-    One that is put again without a ``ttl`` does not expire, whatever its metadata say: to take `TTL` out of them each
-    time would take as long as all else in a batch of puts.
-    """
-    return record.expires_at is not None and isinstance(record.metadata.get(TTL), int | float)
-
-
-def _touching(records: Iterable[Record]) -> list[Asked]:
-    return [ask_in(one.namespace, "touch", one.key, ttl=one.metadata[TTL] * _MINUTE) for one in records]

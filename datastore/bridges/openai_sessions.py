@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from datastore import AgentDataStore, AsyncAgentDataStore, AsyncLog, Entry, ValueTooLargeError
 from datastore.bridges.extras import needs
 from datastore.bridges.given import ago, awaited, check_keep, log_of, span_of, unknown_format
-from datastore.bridges.large import prefix_of, small, sweep, whole
+from datastore.bridges.large import all_held, prefix_of, small, sweep, whole
 
 with needs("The OpenAI Agents SDK", "openai-agents"):
     from agents.memory import SessionABC, SessionSettings
@@ -34,6 +34,7 @@ __all__ = ["DataStoreSession", "prune_sessions"]
 FORMAT = 1  # as `_last` matches it
 _PREFIX = "openai-"
 _FIRST_PAGE, _GROWTH = 1_000, 4  # entries that are read at first if all are wanted, and how many times as many then
+_TO_POP = 4  # so many are read to pop one: two are needed, and two more if another one was popped just before
 
 
 class DataStoreSession(SessionABC):
@@ -114,9 +115,10 @@ class DataStoreSession(SessionABC):
     async def pop_item(self) -> TResponseInputItem | None:
         """Take the last item away, and return it; ``None`` if there is none. No two callers get the same one.
 
-        Requests: 2; 1 if there is none. Up to 4 more if somebody wrote to the session meanwhile.
+        Requests: 2; 1 if there is none. 1 more if the last things that happened are several pops. Up to 4 more if
+            somebody wrote to the session meanwhile.
         """
-        top, seen = await self._last(2)
+        top, seen = await self._last(2, at_once=_TO_POP)
         if not top:
             return None
         known = len(top) > 1 or self._ttl is None  # else there may be one that only this session takes for expired
@@ -161,22 +163,26 @@ class DataStoreSession(SessionABC):
         item: TResponseInputItem = await whole(self._store, entry.value, "item", f"entry {entry.number}")
         return item
 
-    async def _last(self, want: int | None, before: int | None = None) -> tuple[list[Entry], int]:
+    async def _last(
+        self, want: int | None, before: int | None = None, at_once: int | None = None
+    ) -> tuple[list[Entry], int]:
         """Return the entries of the last items that the session holds, from the last one on, and the last number.
 
         Args:
             want: How many; ``None`` for all.
             before: Only what was so before the entry of this number.
+            at_once: How many entries to read at first; ``None`` for as many as are wanted.
         """
         oldest = None if self._ttl is None else ago(self._ttl)
         found: list[Entry] = []
         popped = newest = 0
-        page = want or _FIRST_PAGE
+        page = at_once or want or _FIRST_PAGE
+        more = 1
         while True:
             entries = await self._log.read(before=before, limit=page, reverse=True)
             newest = max(newest, entries[0].number) if entries else newest
-            plain = bool(entries) and not popped and oldest is None and all(map(_is_item, entries))  # as nearly always
-            if plain:
+            plain = bool(entries) and not popped and oldest is None and all_held(entries, "item", FORMAT)
+            if plain:  # as nearly always
                 found += entries if want is None else entries[: want - len(found)]
                 before = entries[-1].number
             for entry in () if plain else entries:
@@ -200,12 +206,8 @@ class DataStoreSession(SessionABC):
                     break
             if len(found) == want or len(entries) < page or before is None or before <= 1:
                 return found, newest
-            page *= _GROWTH
-
-
-def _is_item(entry: Entry) -> bool:
-    value = entry.value
-    return type(value) is dict and value.get("format") == FORMAT and ("item" in value or "blob" in value)
+            more *= _GROWTH  # what was popped may lie among the next ones, too
+            page = page * _GROWTH if want is None else want - len(found) + popped + more
 
 
 async def prune_sessions(data_store: AgentDataStore | AsyncAgentDataStore, *, idle: float | timedelta) -> int:

@@ -31,6 +31,8 @@ def ask(call: str, *args: Any, **kwargs: Any) -> Asked:
 
 def ask_in(namespace: str, call: str, *args: Any, **kwargs: Any) -> Asked:
     """As `ask`, of the store in another namespace of the user."""
+    if "." not in call:
+        return lambda store: getattr(store.use_namespace(namespace), call)(*args, **kwargs)
     method = attrgetter(call)
     return lambda store: method(store.use_namespace(namespace))(*args, **kwargs)
 

@@ -119,9 +119,10 @@ class LogCalls(Bound):
             QueryError: If ``after`` is below 0, or ``before`` or ``limit`` below 1.
 
         Requests: 1 per page of the database, also if there is nothing new; 1 more if the first entry that is asked for
-        was trimmed, or was appended together with the one before it. With ``after`` and without ``before`` 1 more to
-        look for the end first, unless this process knows it: it appended or read to the end in the last 5 minutes. Then
-        1 is enough if there is nothing new, or all of it was appended together.
+        was trimmed, or was appended together with the one before it. With ``reverse`` and ``limit`` 1 more if fewer
+        entries were appended together than those that this process saw last. With ``after`` and without ``before`` 1
+        more to look for the end first, unless this process knows it: it appended or read to the end in the last 5
+        minutes. Then 1 is enough if there is nothing new, or all of it was appended together.
         """
         log = Place.of(self, name)
         span = Span(_number(after, "after", 0) + 1, MOST, None if limit is None else most(limit))
@@ -262,6 +263,11 @@ class Place(NamedTuple):
         """Return the id of the record that begins with the entry of a number."""
         return self.scope.prefix + encode_key(key_at(self.beginning, number))
 
+    @property
+    def known_as(self) -> str:
+        """By what its end is remembered."""
+        return self.scope.prefix + self.beginning
+
 
 class End(NamedTuple):
     """The end of a log, as a process remembers it."""
@@ -272,6 +278,9 @@ class End(NamedTuple):
     """When it was the next one, by the store's clock."""
     fences: str
     """What the log remembers of leases, as its last record says."""
+    least: int
+    """The fewest entries in one of the records that were looked at: so many are expected in the next ones, too. 0 if
+    there was none."""
 
 
 def _raise(error: DamagedRecordError) -> None:
@@ -288,24 +297,31 @@ def _number(value: object, parameter: str, least: int) -> int:
 
 
 def _scan(
-    log: Place, low: int, high: int, at_once: int | None, gathered: Gathered | None = None, *, reverse: bool = False
+    log: Place,
+    low: int,
+    high: int,
+    at_once: int | None,
+    gathered: Gathered | None = None,
+    *,
+    reverse: bool = False,
+    whole: bool = False,
 ) -> Iterator[Stored]:
-    """Yield the records whose first number is from ``low`` up to ``high``."""
+    """Yield the records whose first number is from ``low`` up to ``high``: as much as entries need, or the whole."""
     scope = log.scope
     range = IdRange(log.id(low), log.id(high))
-    for documents in scope.core.pages(range, Fields.ALL, None, at_once, _raise, reverse=reverse):
+    fields = Fields.ALL if whole else _fields(scope.core)
+    for documents in scope.core.pages(range, fields, None, at_once, _raise, reverse=reverse):
         found = documents if gathered is None else list(gathered.each(documents))
         yield from Stored.all_of(found, scope.prefix)
         scope.core.check_open()
 
 
 def _pieces_backward(
-    log: Place, low: int, high: int, at_once: int | None, gathered: Gathered
+    log: Place, low: int, high: int, limit: int | None, gathered: Gathered
 ) -> Iterator[list[Entry] | Stored]:
     """Yield what `_scan` yields backward; of a page that holds nothing but single entries, these."""
     scope = log.scope
-    range = IdRange(log.id(low), log.id(high))
-    for documents in scope.core.pages(range, Fields.ALL, None, at_once, _raise, reverse=True):
+    for documents in _pages_backward(log, IdRange(log.id(low), log.id(high)), limit):
         found = list(gathered.each(documents)) if gathered.is_limited else documents
         entries = entries_backward(found, scope.prefix) if found else None
         if entries is not None:
@@ -313,6 +329,31 @@ def _pieces_backward(
         else:
             yield from Stored.all_of(found, scope.prefix)
         scope.core.check_open()
+
+
+def _pages_backward(log: Place, range: IdRange, limit: int | None) -> Iterator[Sequence[Document]]:
+    """Yield the records of a range backward: at first as many as probably hold so many entries.
+
+    Requests: 1 per page; 1 more if the records hold fewer entries than those that were looked at before.
+    """
+    core = log.scope.core
+    fields = _fields(core)
+    end: End | None = core.root.ends.get(log.known_as)
+    if limit is not None and end is not None and end.least > 1:
+        number = -(-limit // end.least)
+        pages = core.pages(range, fields, None, number, _raise, reverse=True)
+        found = next(pages)
+        yield found
+        if len(found) < number:  # it was all, or the page of the database is full, or some have expired
+            yield from pages
+            return
+        range = range._replace(end=found[-1].id)
+    yield from core.pages(range, fields, None, limit, _raise, reverse=True)
+
+
+def _fields(core: Core) -> Fields:
+    """Return how much of a record is read."""
+    return Fields.ENTRY if core.backend.capabilities.entries else Fields.ALL
 
 
 def _last_before(log: Place, number: int) -> Stored | None:
@@ -359,7 +400,7 @@ def _append(log: Place, put: Put, place: int) -> int:
             if fences := fences_after(end.fences, core.fence):
                 put = put._replace(metadata={**(put.metadata or {}), "fences": fences})
             if core.write_one(put._replace(id=log.id(number), key=key_at(log.beginning, number))).done:
-                _learn(log, End(number + count, began, fences))
+                _learn(log, End(number + count, began, fences, _least(log, count)))
                 return number
             end = _end(log, number)
             if not backoff.wait():
@@ -382,13 +423,15 @@ def _look_for_end(log: Place) -> tuple[Stored | None, End]:
     """Return the last record, and the end, which is remembered."""
     began = log.scope.core.clock()
     last = _last_before(log, MOST)
-    return last, _learn(log, End(1, began, "") if last is None else End(last.next, began, last.fences))
+    if last is None:
+        return None, _learn(log, End(1, began, "", 0))
+    return last, _learn(log, End(last.next, began, last.fences, _least(log, last.left)))
 
 
 def _known(log: Place) -> End | None:
     """Return the end if it is remembered, and was the end a short time ago."""
     core = log.scope.core
-    end: End | None = core.root.ends.get(log.id(0))
+    end: End | None = core.root.ends.get(log.known_as)
     return end if end is not None and 0 <= core.clock() - end.at < SECONDS else None
 
 
@@ -403,8 +446,14 @@ def _learn(log: Place, end: End) -> End:
     ends = log.scope.core.root.ends
     if len(ends) >= _REMEMBERED:
         ends.clear()
-    ends[log.id(0)] = end
+    ends[log.known_as] = end
     return end
+
+
+def _least(log: Place, number: int) -> int:
+    """Return the fewest entries in a record, with one that holds so many."""
+    known: End | None = log.scope.core.root.ends.get(log.known_as)
+    return max(number if known is None or known.least == 0 else min(number, known.least), 1)
 
 
 # --------------------------------------------------------------------------------------------------------- reading
@@ -468,7 +517,7 @@ def _forward(log: Place, span: Span) -> list[Entry]:
                 if before is not None and before.next >= low:
                     take(before)
             if last is not None and last.next == low and span.high == MOST:
-                _learn(log, End(low, began, last.fences))
+                _learn(log, End(low, began, last.fences, _least(log, last.left)))
             break
     return entries[: span.limit]
 
@@ -476,28 +525,35 @@ def _forward(log: Place, span: Span) -> list[Entry]:
 def _backward(log: Place, span: Span) -> list[Entry]:
     core, gathered = log.scope.core, Gathered()
     entries: list[Entry] = []
-    number, began = span.high, core.clock()
+    number, began, most = span.high, core.clock(), span.limit
+    end: End | None = None
     is_first = True
     while True:
-        for stored in _pieces_backward(log, span.low, number, span.limit, gathered):
+        for stored in _pieces_backward(log, span.low, number, most, gathered):
             if isinstance(stored, list):
                 if not is_first and stored[0].number != number - 1:
                     break
                 if is_first and span.high == MOST:
-                    _learn(log, End(stored[0].number + 1, began, ""))
+                    end = _learn(log, End(stored[0].number + 1, began, "", 1))
+                elif end is not None and end.least > 1:
+                    end = _learn(log, end._replace(least=1))
                 entries += stored
                 number, is_first = stored[-1].number, False
-                if span.limit is not None and len(entries) >= span.limit:
+                if most is not None and len(stored) >= most:
                     return entries[: span.limit]
-                continue
-            if not is_first and stored.next != number:
-                break
-            if is_first and span.high == MOST:
-                _learn(log, End(stored.next, began, stored.fences))
-            entries += reversed(stored.entries(span))
-            number, is_first = stored.number, False
-            if stored.trimmed or (span.limit is not None and len(entries) >= span.limit):
-                return entries[: span.limit]
+            else:
+                if not is_first and stored.next != number:
+                    break
+                if is_first and span.high == MOST:
+                    end = _learn(log, End(stored.next, began, stored.fences, max(stored.left, 1)))
+                elif end is not None and stored.left < end.least:
+                    end = _learn(log, end._replace(least=max(stored.left, 1)))
+                entries += reversed(stored.entries(span, most))
+                number, is_first = stored.number, False
+                if stored.trimmed or (span.limit is not None and len(entries) >= span.limit):
+                    return entries[: span.limit]
+            if span.limit is not None:
+                most = span.limit - len(entries)
         if number <= span.low or (is_first and (span.low == 1 or _ends_at(log, span.low))):
             return entries
         before = _last_before(log, span.low if is_first else number)
@@ -545,7 +601,7 @@ def _trim_once(log: Place, core: Core, first: int) -> tuple[int, bool]:
             is_complete = is_complete and (outcome.done or isinstance(one, Delete))
         batch.clear()
 
-    for stored in _scan(log, 0, first, None):
+    for stored in _scan(log, 0, first, None, whole=True):
         removing = _removing(log, stored, first, last.number)
         if removing is not None:
             batch.append((removing, max(min(first, stored.next) - stored.number - stored.trimmed, 0)))

@@ -270,6 +270,21 @@ def test_what_is_read_does_not_grow_with_what_was_said_or_popped(place, url):
         assert asked.read_by(lambda: items_of(session, 10)) == 10
 
 
+def test_what_is_read_is_what_is_returned_however_it_was_added_and_popped(place, url):
+    with counted(place, url) as asked:
+        session = DataStoreSession(asked.store.agent("ann", "assistant"), "talk")
+        for start in range(0, 500, 50):
+            add(session, *range(start, start + 50))
+        assert asked.read_by(lambda: items_of(session, 20)) == 1, "a record has 50 of them"
+        for number in range(40):
+            add(session, number)
+        assert asked.read_by(lambda: items_of(session, 20)) == 20
+        assert asked.by(lambda: pop(session)) == 2
+        assert asked.read_by(lambda: items_of(session, 20)) <= 20 + 2 + 4, "two places are taken by what was popped"
+        assert asked.by(lambda: pop(session)) == 2, "also right after another one"
+        assert asked.by(lambda: pop(session)) == 3
+
+
 class TestHostile:
     @pytest.mark.parametrize("id", ["a:b", "a/b", "../x", "%3A", " ", "日本", "\x00", "_", "x" * 248, "/" * 900])
     def test_sessions_with_strange_names_do_not_meet(self, data_store, id):

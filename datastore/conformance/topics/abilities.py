@@ -15,6 +15,7 @@ from datastore.backend import (
     Ability,
     Backend,
     Delete,
+    Document,
     Fields,
     IdRange,
     Outcome,
@@ -173,6 +174,27 @@ class Abilities(Topic):
                 assert backend.read([write.id], Fields.ALL) == {write.id: document}
                 assert backend.read([write.id], Fields.CONTENT)[write.id].value["data"] == content
 
+    def test_entries_are_read_with_what_they_are_made_of(self, backend: Backend) -> None:
+        """Few or many together, forward and backward: each field is as in a read of the whole, and none is shared."""
+        if not backend.capabilities.entries:
+            not_applicable("entries is not declared")
+        for number in range(20):
+            metadata = {"count": [number]} if number % 3 else None
+            value: Any = ({"a": [number]}, [], "text", None)[number % 4]
+            apply(backend, [put(f"key {number:02}", value, metadata=metadata)])
+        apply(backend, [put("key 99", 1, expires_at=at(10))])
+        for limit, reverse in ((3, False), (3, True), (30, False), (30, True)):
+            whole = backend.scan(RANGE, Fields.ALL, limit, None, reverse)
+            for _ in range(2):
+                page = backend.scan(RANGE, Fields.ENTRY, limit, None, reverse)
+                assert (len(page.documents), page.after) == (len(whole.documents), whole.after)
+                assert list(map(_as_entry, page.documents)) == list(map(_as_entry, whole.documents))
+                assert _as_entry(page.documents[-1]) == _as_entry(whole.documents[-1])
+                assert list(map(_as_entry, page.documents[1:3])) == list(map(_as_entry, whole.documents[1:3]))
+                for document in page.documents:
+                    assert document.metadata is not None
+                    document.metadata["changed"] = True  # what was handed over is the caller's own
+
     def test_counting_a_range_counts_live_documents(self, backend: Backend) -> None:
         """It counts only within the range."""
         require(backend, "count")
@@ -234,3 +256,10 @@ class Abilities(Topic):
         if not backend.capabilities.supports("purge"):
             with pytest.raises(UnsupportedError):
                 store.purge_expired()
+
+
+def _as_entry(document: Document) -> tuple[object, ...]:
+    return (
+        *(document.id, document.created_at, document.expires_at),
+        *(document.value, document.metadata, document.created_by_agent),
+    )
