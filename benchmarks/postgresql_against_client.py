@@ -162,7 +162,7 @@ class HandWritten:
 
     def note(self, keys: Iterable[str]) -> None:
         if self.accesses is not None:
-            self.accesses.update(keys)
+            self.accesses.update(iter(keys))  # a mapping would be taken for counts
 
     def flush(self) -> None:
         if self.accesses:

@@ -237,11 +237,11 @@ def decode_keys(ids: Sequence[str], start: int = 0) -> list[str]:
 def _decode_lines(lines: bytes, number: int, start: int) -> list[str]:
     first = lines[: lines.index(b"\n")]
     beginning = first.decode()[:start].encode()
-    between = b"\n" + beginning
-    encoded = lines[len(beginning) :] + between
     breaks = lines.count(b"\n"), lines[len(first) :: len(first) + 1].count(b"\n")
     if len(lines) + 1 == number * (len(first) + 1) and breaks == (number - 1, number - 1):
-        return _decode_alike(encoded, between, number, len(first) - len(beginning))
+        return _decode_alike(lines, number, len(beginning), len(first))
+    between = b"\n" + beginning
+    encoded = lines[len(beginning) :] + between
     some = encoded.split(between)[:-1]
     if len(some) != number or max(map(len, some)) > _LONGEST:
         raise ValueError(_NO_KEY)
@@ -257,12 +257,25 @@ def _decode_lines(lines: bytes, number: int, start: int) -> list[str]:
     return [decode_key(one.decode()) for one in some]
 
 
-def _decode_alike(encoded: bytes, between: bytes, number: int, size: int) -> list[str]:
-    """Return keys of one length, such as numbered ones: as one text of base64, each is filled up with zeros, too."""
+def _decode_alike(lines: bytes, number: int, start: int, end: int) -> list[str]:
+    """Return keys of one length, such as numbered ones: as one text of base64, each is filled up with zeros, too.
+
+    Args:
+        lines: Lines of one length.
+        number: How many.
+        start: Where the key begins in each.
+        end: Where each ends.
+    """
+    size = end - start
     if size & 3 == 1 or not 0 < size <= _LONGEST:
         raise ValueError(_NO_KEY)
-    text = encoded.replace(between, b"-" * (-size & 3 or 4)).translate(_FROM_ORDERED)
-    utf8 = a2b_base64(text, strict_mode=True)
+    filled = size + (-size & 3 or 4)
+    text = bytearray(b"-") * (filled * number)
+    for at in range(
+        size
+    ):  # the first characters of all keys, then the second ones: there are more keys than characters
+        text[at::filled] = lines[start + at :: end + 1]
+    utf8 = a2b_base64(text.translate(_FROM_ORDERED), strict_mode=True)
     step, length = len(utf8) // number, size * 3 // 4
     if any(utf8[at::step].count(0) != number for at in range(length, step)):
         raise ValueError(_NO_KEY)

@@ -79,17 +79,18 @@ class Connection(psycopg.Connection[Row]):
         return not self.closed and not self._poll.poll(0)
 
     def carry_out(self, statement: str, parameters: Parameters | None) -> list[Row]:
-        """Carry out a statement, and return its rows; without parameters there may be several statements.
+        """Carry out a statement, and return its rows, as `Session.ask` does.
 
         Raises:
             psycopg.Error: If the server has refused it, or did not answer in time.
         """
         results = self.wait(self._asking(statement, parameters))
         _check(results)
-        if results[-1].status != ExecStatus.TUPLES_OK:
-            return []
-        self._reader.set_pgresult(results[-1])
-        rows = self._reader.load_rows(0, results[-1].ntuples, tuple)
+        result = results[-1]
+        if result.status != ExecStatus.TUPLES_OK:
+            return [()] * (result.command_tuples or 0)
+        self._reader.set_pgresult(result)
+        rows = self._reader.load_rows(0, result.ntuples, tuple)
         self._reader.set_pgresult(None)  # what was read may be large
         return rows
 
@@ -172,6 +173,8 @@ class Session(Connections[Connection]):
 
     def ask(self, statement: str, parameters: Parameters | None = None, seconds: float | None = None) -> list[Row]:
         """Carry out one statement, and return its rows; without parameters there may be several statements.
+
+        Of one that returns none these are empty rows: as many as it has changed.
 
         Args:
             statement: The SQL.

@@ -24,6 +24,7 @@ Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
 _PLACE = re.compile(r"%(?:%|s|\((\w+)\)s)")
 _BYTEA, _TEXT = 17, 25  # https://www.postgresql.org/docs/current/datatype-oid.html
 _NULL = b"\xff\xff\xff\xff"
+_head, _length = struct.Struct("!5i").pack, struct.Struct("!i").pack
 
 
 @lru_cache(maxsize=512)
@@ -44,18 +45,15 @@ def parsed(statement: str) -> tuple[bytes, Sequence[str]]:
     return _PLACE.sub(place, statement).encode(), tuple(names)
 
 
-def encoded(parameters: Sequence[Any]) -> tuple[list[bytes | None], list[Format]]:
-    """Return parameters as libpq takes them, and the format of each.
+def encoded(parameters: Sequence[Any]) -> tuple[list[bytes | None], list[Format] | None]:
+    """Return parameters as libpq takes them, and the format of each; ``None`` if all are text.
 
     Raises:
         InternalError: If a text has a NUL, at which libpq would cut it off.
     """
     values: list[bytes | None] = []
-    formats = [Format.TEXT] * len(parameters)
-    for place, parameter in enumerate(parameters):
-        if parameter is None:
-            values.append(None)
-            continue
+    binary = []
+    for parameter in parameters:
         if type(parameter) is list:
             parameter = _array_of(parameter)
         if type(parameter) is str:
@@ -63,10 +61,15 @@ def encoded(parameters: Sequence[Any]) -> tuple[list[bytes | None], list[Format]
                 raise InternalError("a text for PostgreSQL has a NUL", backend=NAME)
             values.append(parameter.encode())
         elif type(parameter) is bytes:
-            formats[place] = Format.BINARY
+            binary.append(len(values))
             values.append(parameter)
         else:
-            values.append(str(parameter).encode())
+            values.append(None if parameter is None else str(parameter).encode())
+    if not binary:
+        return values, None
+    formats = [Format.TEXT] * len(values)
+    for place in binary:
+        formats[place] = Format.BINARY
     return values, formats
 
 
@@ -76,9 +79,14 @@ def _array_of(items: Sequence[Any]) -> str | bytes:
     That form is the dimensions, whether there is a NULL, the type, the length, the first place, and the items.
     https://www.postgresql.org/docs/current/arrays.html#ARRAYS-INPUT
     """
-    kinds = set(map(type, items)) - {NoneType}
-    if kinds <= {int}:
+    kinds = set(map(type, items))
+    if kinds <= {int, NoneType}:
         return f"{{{','.join(['NULL' if one is None else str(one) for one in items])}}}"
-    texts = [one.encode() if type(one) is str else one for one in items]
-    parts = [_NULL if one is None else len(one).to_bytes(4) + one for one in texts]
-    return struct.pack("!5i", 1, 1, _BYTEA if bytes in kinds else _TEXT, len(items), 1) + b"".join(parts)
+    if kinds == {str}:  # most are, and this takes half the time
+        parts = [b""] * (2 * len(items))
+        parts[1::2] = texts = list(map(str.encode, items))
+        parts[::2] = map(_length, map(len, texts))
+    else:
+        both = [one.encode() if type(one) is str else one for one in items]
+        parts = [_NULL if one is None else _length(len(one)) + one for one in both]
+    return _head(1, 1, _BYTEA if bytes in kinds else _TEXT, len(items), 1) + b"".join(parts)

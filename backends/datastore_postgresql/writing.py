@@ -6,9 +6,9 @@ still. The same statement says of the others what is stored instead, which saves
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from datastore.adapters.changes import Applied, Change, Late, Result, Rules
@@ -17,9 +17,10 @@ from datastore.adapters.primitives import Counting, Primitives
 from datastore.adapters.remembering import MARK_LENGTH, REMEMBERED
 from datastore.backend import Access, Delete, Put, Restore
 from datastore.contents import content_of
+from datastore.revisions import new_revision
 from datastore.values import encode
 from datastore_postgresql.client import Row, Session
-from datastore_postgresql.codec import STATE, held, known_of, written
+from datastore_postgresql.codec import STATE, is_held, known_of, written
 from datastore_postgresql.failures import NAME
 from datastore_postgresql.vectors import MOST_DIMENSIONS, OF_VECTORS, Vectors, text_of
 
@@ -39,6 +40,8 @@ _COLUMNS: Mapping[str, frozenset[str]] = {
 """By which kinds of changes a column is written."""
 _METADATA = frozenset(("metadata", "metadataText"))
 """Without any, a `_CHANGE` leaves what there is."""
+_TOKEN_LENGTH = 16
+_id_of = attrgetter("write.id")
 _OFTEN_THE_SAME = (_COLUMNS.keys() | {"how", "seen"}) - {"revision", "recentWrites", "value", "bytes"}
 """What changes of one call often have in common, or do not have. The server then parses it once."""
 _JSON = ("value", "metadata")
@@ -75,12 +78,14 @@ class Records(Primitives):
         """
         if isinstance(changes[0].write, Access):
             return self._counted(changes)
-        token = os.urandom(8).hex()
+        token = new_revision()[:_TOKEN_LENGTH]
         rows = self._one(changes[0], token) if len(changes) == 1 else self._some(changes, token)
-        done = {row[1] for row in rows if row[0] is None}
-        stored = {row[1]: row for row in rows if row[0] is not None}
-        results: list[Result] = []
         applied = Applied(token)
+        stored = {row[1]: row for row in rows if row and row[0] is not None}
+        if not stored and len(rows) == len(changes):
+            return [applied] * len(changes)
+        done = {row[1] for row in rows if row[0] is None}
+        results: list[Result] = []
         for change in changes:
             found = stored.get(change.id)
             if change.id in done:
@@ -94,44 +99,37 @@ class Records(Primitives):
         return results
 
     def _one(self, change: Change, token: str) -> list[Row]:
-        """Make one change, and return what `_statement` does."""
+        """Make one change, and return what `_statement` does; of a plain one, an empty row if it was made."""
         how, row = _row_of(change, token)
-        hows = frozenset((how,))
-        names = _names(hows)
-        return self._made((change,), hows, row, names, [name for name in names if row.get(name) is None])
+        is_plain = how == _CHANGE and change.write.if_revision is None  # type: ignore[union-attr]  # a `_CHANGE` is of a `Put` (`_row_of`)
+        vector = self._vectors.at() if "vector" in row else None  # only where an index of them was declared
+        statement = _statement_for_one(self._table, how, tuple(row), vector, is_plain=is_plain)
+        rows = self._session.ask(statement, row)
+        if is_plain and not rows:
+            rows = self._session.ask(self._load, ([change.id],))
+        return rows
 
     def _some(self, changes: Sequence[Change], token: str) -> list[Row]:
         """Make several changes, and return what `_statement` does."""
-        changes = sorted(changes, key=lambda change: change.id)  # locks in one order
+        changes = sorted(changes, key=_id_of)  # locks in one order
         given = [_row_of(change, token) for change in changes]
-        hows = frozenset([how for how, _ in given])
-        columns = {name: [row.get(name) for _, row in given] for name in _names(hows)}
-        columns["how"] = [how for how, _ in given]
-        number = len(given)
+        kinds, rows = [how for how, _ in given], [row for _, row in given]
+        hows, number = frozenset(kinds), len(rows)
+        columns = _columns_of(rows)
+        columns["how"] = kinds
         same = [
             name for name, column in columns.items() if name in _OFTEN_THE_SAME and column.count(column[0]) == number
         ]
         parameters: dict[str, Any] = columns | {name: columns[name][0] for name in same}
-        return self._made(changes, hows, parameters, same, [name for name in same if parameters[name] is None])
-
-    def _made(
-        self,
-        changes: Sequence[Change],
-        hows: frozenset[str],
-        parameters: Mapping[str, Any],
-        same: Sequence[str],
-        null: Sequence[str],
-    ) -> list[Row]:
-        """Make changes, and return what `_statement` does; see there."""
-        has_vectors = parameters.get("vector") is not None
-        vector = self._vectors.at() if has_vectors else None  # only where an index of them was declared
-        is_plain = hows == {_CHANGE} and all(change.write.if_revision is None for change in changes)  # type: ignore[union-attr]  # a `_CHANGE` is of a `Put` (`_row_of`)
-        statement = _statement(self._table, hows, tuple(same), tuple(null), vector, is_plain=is_plain)
-        rows = self._session.ask(statement, parameters)
-        if is_plain and len(rows) < len(changes):
-            done = {row[1] for row in rows}
-            rows += self._session.ask(self._load, ([one.id for one in changes if one.id not in done],))
-        return rows
+        vector = self._vectors.at() if "vector" in columns else None
+        null = [name for name in _names(hows) if parameters.get(name) is None]
+        is_plain = hows == {_CHANGE} and all(change.write.if_revision is None for change in changes)  # type: ignore[union-attr]  # as in `_one`
+        statement = _statement(self._table, hows, (*same, *null), tuple(null), vector, is_plain=is_plain)
+        found = self._session.ask(statement, parameters)
+        if is_plain and len(found) < number:
+            done = {row[1] for row in found}
+            found += self._session.ask(self._load, ([one.id for one in changes if one.id not in done],))
+        return found
 
     def _counted(self, changes: Sequence[Change]) -> list[Result]:
         given = []
@@ -144,45 +142,77 @@ class Records(Primitives):
 
 
 def _row_of(change: Change, token: str) -> tuple[str, dict[str, Any]]:
-    """Return the kind of a change, and what the statement takes for it, with the token that it leaves."""
+    """Return the kind of a change, and what the statement takes for it, with the token that it leaves.
+
+    What is not there is NULL. Each write comes here, so what most do not have costs them as little as can be.
+    """
     write, after = change.write, change.after
-    seen = None if change.over is ABSENT else change.token
+    row: dict[str, Any] = {"_id": write.id}
+    if isinstance(change.over, Known):
+        row["seen"] = change.over.token
     if isinstance(write, Delete):
-        return _REMOVE, {"_id": write.id, "seen": seen}
+        return _REMOVE, row
     assert isinstance(after, Known)  # noqa: S101  # a statement says what it finds, so no write begins with UNSEEN
-    row = {"_id": write.id, "seen": seen, "token": token, "expiresAt": after.expires_at, "fences": after.fences or None}
-    if not isinstance(write, Put | Restore):
+    row["token"] = token
+    if after.expires_at is not None:
+        row["expiresAt"] = after.expires_at
+    if after.fences:
+        row["fences"] = after.fences
+    if not isinstance(write, Put) and not isinstance(write, Restore):
         return _TOUCH, row
     json, content = write.json, content_of(write)
-    row["bytes"] = write.size if isinstance(write, Put) else len(json.encode())
-    if content is not None and isinstance(write, Restore):
-        json = encode({"sha256": write.document.value["sha256"]})
-    row["value"], row["valueText"] = held(json)
-    row["content"], row["recentWrites"] = content, after.writes
-    row["revision"], row["updatedAt"] = written(after.revision), after.updated_at
-    row["updatedByAgent"] = written(after.updated_by_agent)
+    if content is not None:
+        row["content"] = content
+        row["bytes"] = write.size if isinstance(write, Put) else len(json.encode())
+        if isinstance(write, Restore):
+            json = encode({"sha256": write.document.value["sha256"]})
+    row["value" if is_held(json) else "valueText"] = json
+    row["revision"], row["updatedAt"], row["recentWrites"] = written(after.revision), after.updated_at, after.writes
+    if after.updated_by_agent is not None:
+        row["updatedByAgent"] = written(after.updated_by_agent)
     if (metadata := change.metadata) is not None:
-        row["metadata"], row["metadataText"] = held(metadata)
-    if (vector := _vector_of(change)) is not None:
-        row["vector"], row["vectorRevision"] = vector, row["revision"]
-    if change.live and not isinstance(write, Restore):
+        row["metadata" if is_held(metadata) else "metadataText"] = metadata
+    if isinstance(write, Put) and write.vector is not None and len(write.vector) <= 4 * MOST_DIMENSIONS:
+        row["vector"], row["vectorRevision"] = text_of(write.vector), row["revision"]
+    if change.live and isinstance(write, Put):
         return _CHANGE, row
     row["userId"], row["namespace"], row["key"] = map(written, (write.user_id, write.namespace, write.key))
     row["createdAt"], row["createdByAgent"] = after.created_at, written(after.created_by_agent)
     row["accessCount"], row["lastAccessedAt"] = after.access_count, after.last_accessed_at
     row["lastAccessedByAgent"] = written(after.last_accessed_by_agent)
-    return _MAKE if seen is None else _REPLACE, row
+    return _REPLACE if "seen" in row else _MAKE, row
 
 
-def _vector_of(change: Change) -> str | None:
-    vector = change.write.vector if isinstance(change.write, Put) else None
-    return None if vector is None or len(vector) > 4 * MOST_DIMENSIONS else text_of(vector)
+def _columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return what rows hold, by name."""
+    names = list(rows[0])
+    if any(list(row) != names for row in rows):
+        names = list(dict.fromkeys([name for row in rows for name in row]))
+        return {name: [row.get(name) for row in rows] for name in names}
+    return dict(zip(names, map(list, zip(*[row.values() for row in rows], strict=True)), strict=True))
 
 
 @lru_cache
 def _names(hows: frozenset[str]) -> tuple[str, ...]:
     """Return what changes of some kinds take."""
     return ("_id", *(["seen"] if hows != {_MAKE} else []), *(name for name in _COLUMNS if _COLUMNS[name] & hows))
+
+
+@lru_cache(maxsize=256)
+def _statement_for_one(table: str, how: str, given: tuple[str, ...], vector: str | None, *, is_plain: bool) -> str:
+    """Return the statement that makes one change; see `_statement`.
+
+    Args:
+        table: The table.
+        how: The kind of the change.
+        given: What is not NULL.
+        vector: As for `_statement`.
+        is_plain: As for `_statement`.
+    """
+    names = _names(frozenset((how,)))
+    return _statement(
+        table, frozenset((how,)), names, tuple([name for name in names if name not in given]), vector, is_plain=is_plain
+    )
 
 
 @lru_cache(maxsize=256)
@@ -198,7 +228,7 @@ def _statement(
     """Return the statement that makes changes of some kinds: the server parses and plans no more than they need.
 
     It returns a row for each change that was made, without a token, and one of `STATE` for each other row that is
-    there. Its parameters are what `_names` has.
+    there. Its parameters are what `_names` has. The size of a value is not among them unless it has content.
 
     Args:
         table: The table.
@@ -206,7 +236,8 @@ def _statement(
         same: What is the same for all changes: the parameter is this, and not an array. All of a single change is.
         null: What is NULL for all changes, and no parameter.
         vector: Where the type of vectors is, to store these as well (`Vectors.at`); ``None`` not to.
-        is_plain: Whether it says nothing of changes that were not made.
+        is_plain: Whether it says nothing of changes that were not made. Of a single one it then returns nothing: the
+            server tells how many rows it has changed.
     """
     left_out = _METADATA if _METADATA.issubset(null) and hows == {_CHANGE} else frozenset[str]()
     names = [name for name in _names(hows) if name not in left_out and (vector or name not in OF_VECTORS)]
@@ -216,6 +247,9 @@ def _statement(
     types = {name: _TYPES.get(name, "text") for name in names}
     raw = {name: f"%({name})s::{types[name]}" if name in same else f'g."{name}"' for name in names}
     raw |= {name: f"NULL::{types[name]}" for name in names if name in null}
+    if "bytes" in names:
+        size = f"octet_length({_first([raw[name] for name in ('value', 'valueText') if name not in null])})"
+        raw["bytes"] = size if "bytes" in null else _first([raw["bytes"], size])
     further = dict.fromkeys(_JSON, "::jsonb") | {"vector": f"::{vector}vector"}
     cast = {name: f"{raw[name]}{further.get(name, '')}" for name in names}
     columns = [name for name in names if name not in ("_id", "how", "seen")]
@@ -253,14 +287,19 @@ def _statement(
     unnested = ", ".join(f"%({name})s::{types[name]}[]" for name in arrays)
     given = f"given ({_listed(arrays)}) AS MATERIALIZED (SELECT * FROM unnest({unnested}) ORDER BY 1)" if arrays else ""
     if is_plain:
-        changed = parts["changed"].replace("RETURNING", "RETURNING NULL::text,")
-        return f"WITH {given} {changed}" if arrays else changed
+        changed, _, returned = parts["changed"].partition(" RETURNING ")
+        return f"WITH {given} {changed} RETURNING NULL::text, {returned}" if arrays else changed
     ids = f"SELECT {raw['_id']} FROM {source}"
     done = " UNION ALL ".join(f'SELECT "_id" FROM {part}' for part in parts)
     steps = [given] * bool(arrays) + [f"{name} AS ({part})" for name, part in parts.items()]
     return f"""
         WITH {", ".join(steps)}, done AS ({done}) {_DONE}
         SELECT {STATE} FROM {table} WHERE "_id" IN ({ids} EXCEPT ALL SELECT "_id" FROM done)"""
+
+
+def _first(expressions: Sequence[str]) -> str:
+    """Return an expression for the first of some that is not NULL."""
+    return f"coalesce({', '.join(expressions)})" if len(expressions) > 1 else "".join(expressions) or "NULL"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -188,7 +188,9 @@ def decide(
         first.
     """
     step: Change | Outcome | None
-    if isinstance(write, Delete):
+    if type(write) is Put and type(state) is Known and not state.damaged:  # first, because most writes are
+        step = _put(write, state, rules, fresh)
+    elif isinstance(write, Delete):
         step = _delete(write, state, rules, sent, mark, fresh)
     elif isinstance(write, Touch):
         step = _touch(write, state, rules, sent, fresh)
@@ -213,12 +215,14 @@ def _marks_of(write: Put | Restore) -> tuple[str, ...]:
 
 
 def _put(put: Put, state: Known | Absent, rules: Rules, fresh: bool) -> Change | Outcome | None:
-    live = state if isinstance(state, Known) and state.live(put.at) else None
-    revision = None if live is None else live.revision
-    marks = _marks_of(put)
-    if isinstance(state, Known) and (state.revision == put.revision or remembers(state.writes, marks[0])):
-        return DONE  # it was written before, and the answer was lost
-    fences = state.fences if isinstance(state, Known) else ""
+    live: Known | None = None
+    revision, fences, marks = None, "", (mark_of(put.revision),)
+    if isinstance(state, Known):
+        if state.revision == put.revision or remembers(state.writes, marks[0]):
+            return DONE  # it was written before, and the answer was lost
+        fences = state.fences
+        if state.live(put.at):
+            live, revision = state, state.revision
     if is_refused(fences, put.fence):
         return Outcome(False, error=lease_lost())
     if (put.if_absent and live is not None) or put.if_revision not in (None, revision):
@@ -237,7 +241,7 @@ def _put(put: Put, state: Known | Absent, rules: Rules, fresh: bool) -> Change |
             updated_by_agent=put.agent,
             fences=fences_after(fences, put.fence),
         )
-        return Change(put, state, after, DONE, marks=marks)
+        return Change(put, state, after, DONE, False, marks)
     merged = live.metadata
     if merged is None and not fresh and (put.metadata or rules.replaces_whole):
         return None
@@ -248,7 +252,7 @@ def _put(put: Put, state: Known | Absent, rules: Rules, fresh: bool) -> Change |
             return Outcome(False, error=error)
         except UNDECODABLE:
             return Outcome(False, error=damaged(put.id, "its metadata cannot be merged with new metadata"))
-    after = Known(  # faster than `_replace`, and each write comes here
+    after = Known(  # without names, which would take twice as long, for each write comes here
         live.token,
         put.revision,
         live.created_at,
@@ -262,10 +266,12 @@ def _put(put: Put, state: Known | Absent, rules: Rules, fresh: bool) -> Change |
         live.last_accessed_by_agent,
         live.last_accessed_at,
         put.agent,
-        fences=fences_after(live.fences, put.fence),
-        since=live.since,
+        False,
+        False,
+        fences_after(live.fences, put.fence),
+        live.since,
     )
-    return Change(put, state, after, DONE, live=True, marks=marks)
+    return Change(put, state, after, DONE, True, marks)
 
 
 def _restore(restore: Restore, state: Known | Absent) -> Change | Outcome:

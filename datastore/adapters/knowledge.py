@@ -75,7 +75,7 @@ class Known(NamedTuple):
             marks: The marks of the new writes, the newest last (`datastore.adapters.remembering.mark_of`).
         """
         writes, own = self.writes, mark_of(self.revision)
-        if not remembers(writes, own):
+        if not (type(writes) is str and writes.startswith(own)) and not remembers(writes, own):  # usually the newest
             writes = remember(writes, own)
         for mark in marks:
             writes = remember(writes, mark)

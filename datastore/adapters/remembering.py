@@ -26,7 +26,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_random.seed)  # a child must make different marks
 
 
-@lru_cache(1_024)  # deciding about one write takes its mark, and the previous one's, several times
+@lru_cache(10_000)  # a write takes its own mark and the previous one's, which it finds as long as the document is known
 def mark_of(revision: str) -> str:
     """Return the mark of a write, given the revision that it chose."""
     return blake2b(revision.encode(), digest_size=MARK_LENGTH // 2).hexdigest()

@@ -12,6 +12,7 @@ would be taken for one that came after it was done.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from datastore.adapters.changes import Applied, Change, Late, Result, Rules, Sent, decide
 from datastore.adapters.contention import came_too_late, contention
@@ -51,6 +52,14 @@ class _Job:
         return step._replace(attempt=self.attempt) if self.attempt and isinstance(step, Change) else step
 
 
+class _Answer(NamedTuple):
+    """What came of the changes that were sent."""
+
+    results: Sequence[Result]
+    raised: DataStoreError | None = None
+    """The error of all of them."""
+
+
 class Writer:
     """Applies writes over `Primitives`, and remembers what helps later writes.
 
@@ -88,15 +97,24 @@ class Writer:
         Requests: one `swap` if all documents are as expected; one `load` before it if some must be read first.
         """
         primitives = self._primitives if through is None else through
-        alone = len(writes) == 1
-        jobs = [self._job(primitives, write, alone) for write in writes]
+        answer: _Answer | None = None
+        if (changes := self._foreseen(primitives, writes)) is not None:
+            answer = _answer_to(changes, primitives)
+            if all(isinstance(result, Applied) for result in answer.results):
+                done = [self._applied(change, result) for change, result in zip(changes, answer.results, strict=True)]  # type: ignore[arg-type]  # as was just seen
+                return primitives.completed(writes, done)
+            jobs = [_Job(one.write, one.over, None, self._memory.get(one.id) is None) for one in changes]  # type: ignore[arg-type]  # none is an `Access`
+        else:
+            alone = len(writes) == 1
+            jobs = [self._job(primitives, write, alone) for write in writes]
         outcomes: dict[str, Outcome] = {}
         failure: DataStoreError | None = None
         pauses = None
         try:
             while jobs:
                 sent = self._decide(primitives, jobs, outcomes)
-                jobs = self._swap(primitives, sent, outcomes) if sent else []
+                jobs = self._swap(primitives, sent, outcomes, answer) if sent else []
+                answer = None
                 if jobs:
                     if pauses is None:  # usually a guess was wrong, and the next attempt works
                         pauses = contention()
@@ -118,6 +136,25 @@ class Writer:
         if failure is not None and all(outcome.error is failure for outcome in ordered):
             raise failure
         return ordered
+
+    def _foreseen(
+        self, primitives: Primitives, writes: Sequence[Put | Delete | Touch | Restore]
+    ) -> list[Change] | None:
+        """Return the changes for writes that all store something, if no document must be read first.
+
+        Nearly every call is of this kind, and nearly always every document is as expected. So they are decided on
+        without what is kept for another attempt.
+        """
+        changes, rules, alone = [], primitives.rules, len(writes) == 1
+        for write in writes:
+            if type(write) is not Put:
+                return None
+            state = primitives.guess(write, self._memory.get(write.id), alone)
+            step = None if state is None else decide(write, state, rules, fresh=False)
+            if not isinstance(step, Change):
+                return None
+            changes.append(step)
+        return changes
 
     def _job(self, primitives: Primitives, write: Put | Restore | Delete | Touch, alone: bool) -> _Job:
         remembered = self._memory.get(write.id)
@@ -174,20 +211,27 @@ class Writer:
             job.state, job.fresh, job.surprising = state, True, False
 
     def _swap(
-        self, primitives: Primitives, sent: Sequence[tuple[_Job, Change]], outcomes: dict[str, Outcome]
+        self,
+        primitives: Primitives,
+        sent: Sequence[tuple[_Job, Change]],
+        outcomes: dict[str, Outcome],
+        answer: _Answer | None = None,
     ) -> list[_Job]:
         """Send changes, note the outcomes, and return the jobs that came too late.
+
+        Args:
+            primitives: The database.
+            sent: The changes.
+            outcomes: Where the outcomes are noted.
+            answer: The answer to the same changes, if they were sent already.
 
         Raises:
             DataStoreError: If all of them failed with the same error. Outcomes that a read could settle are noted
                 before.
         """
-        raised: DataStoreError | None = None
-        results: Sequence[Result]
-        try:
-            results = primitives.swap([change for _, change in sent])
-        except DataStoreError as error:
-            raised, results = error, [error] * len(sent)
+        if answer is None:
+            answer = _answer_to([change for _, change in sent], primitives)
+        results, raised = answer
         late, doubtful = [], []
         for (job, change), result in zip(sent, results, strict=True):
             id = job.write.id
@@ -263,6 +307,14 @@ class Writer:
             step = job.decide(primitives.rules)
             if isinstance(step, Outcome):
                 outcomes[job.write.id] = step
+
+
+def _answer_to(changes: Sequence[Change], primitives: Primitives) -> _Answer:
+    """Send changes."""
+    try:
+        return _Answer(primitives.swap(changes))
+    except DataStoreError as error:
+        return _Answer([error] * len(changes), error)
 
 
 def _is_final(outcome: Outcome) -> bool:

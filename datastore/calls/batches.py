@@ -17,7 +17,7 @@ from datastore.arguments import (
     is_mapping,
     iterating,
 )
-from datastore.backend import Delete, Fields, Outcome, Put
+from datastore.backend import DONE, Delete, Fields, Outcome, Put
 from datastore.errors import (
     BatchError,
     BatchKey,
@@ -249,12 +249,12 @@ def items_of(items: Mapping[str, Any] | Iterable[tuple[str, Any] | Item]) -> Ite
         return InvalidValueError(f"items is {kind_of(items)}; give a dict, or pairs of key and value")
 
     if is_mapping(items):
-        pairs: Iterable[Any] = as_dict(items, refusal).items()
-    elif is_a(items, str):
+        for key, value in as_dict(items, refusal).items():
+            yield check_name(key, "key"), value
+        return
+    if is_a(items, str):
         raise refusal()
-    else:
-        pairs = iterating(items, refusal)
-    for index, pair in enumerate(pairs):
+    for index, pair in enumerate(iterating(items, refusal)):
         if type(pair) is Item:
             yield pair
             continue
@@ -269,6 +269,8 @@ def items_of(items: Mapping[str, Any] | Iterable[tuple[str, Any] | Item]) -> Ite
 def _put_all(scope: Scope, call: str, puts: list[Put]) -> int:
     """Write, and return how many were stored: all of them."""
     outcomes = scope.core.write(puts)
+    if outcomes.count(DONE) == len(puts):  # nearly always, and naming what failed takes its time
+        return len(puts)
     errors: dict[BatchKey, DataStoreError | None] = {}
     for put, outcome in zip(puts, outcomes, strict=True):
         error = outcome.error
