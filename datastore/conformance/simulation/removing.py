@@ -36,7 +36,7 @@ from datastore.conformance.simulation.seeing import saw
 
 _REMEMBERED = frozenset({"delete", "delete_if", "delete_many", "fenced_delete"})
 """The calls that remove a record which may only be remembered: they need not have seen it."""
-_MOST_REMOVED = 2
+_MOST_REMOVED = 4
 """So often more than once a call may remove a key that goes on until nothing is left."""
 
 
