@@ -271,9 +271,7 @@ def _decode_alike(lines: bytes, number: int, start: int, end: int) -> list[str]:
         raise ValueError(_NO_KEY)
     filled = size + (-size & 3 or 4)
     text = bytearray(b"-") * (filled * number)
-    for at in range(
-        size
-    ):  # the first characters of all keys, then the second ones: there are more keys than characters
+    for at in range(size):  # the first characters of all keys, then the second ones: there are more keys than those
         text[at::filled] = lines[start + at :: end + 1]
     utf8 = a2b_base64(text.translate(_FROM_ORDERED), strict_mode=True)
     step, length = len(utf8) // number, size * 3 // 4

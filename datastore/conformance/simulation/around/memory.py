@@ -80,9 +80,11 @@ def _register(call: Call, effects: Effects) -> Effects:
 
 
 def _edited(call: Call, key: str, text: str) -> Effects:
-    if call.error is None and not call.result:
-        return saw(call, _at(key), MISSING)
-    return changed(call, _at(key), lambda _: text, only=True, optional=call.error is not None)
+    edits = list(changed(call, _at(key), lambda _: text, only=True, optional=call.error is not None))
+    if call.error is not None or call.result:
+        return edits
+    # It may have been done, the answer lost, and the text deleted before it was looked for again.
+    return [*saw(call, _at(key), MISSING), *(effect for effect in edits if effect.excuse)]
 
 
 def _shown(call: Call) -> Effects:
