@@ -12,7 +12,7 @@ would be taken for one that came after it was done.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from datastore.adapters.changes import Applied, Change, Late, Result, Rules, Sent, decide
 from datastore.adapters.contention import came_too_late, contention
@@ -98,14 +98,23 @@ class Writer:
         """
         primitives = self._primitives if through is None else through
         answer: _Answer | None = None
-        if (changes := self._foreseen(primitives, writes)) is not None:
+        alone = len(writes) == 1
+        if _are_puts(writes):
+            states = [primitives.guess(write, self._memory.get(write.id), alone) for write in writes]
+            changes = _foreseen(writes, states, primitives.rules)
+        else:
+            states, changes = [], None
+        if changes is not None:
             answer = _answer_to(changes, primitives)
             if all(isinstance(result, Applied) for result in answer.results):
                 done = [self._applied(change, result) for change, result in zip(changes, answer.results, strict=True)]  # type: ignore[arg-type]  # as was just seen
                 return primitives.completed(writes, done)
-            jobs = [_Job(one.write, one.over, None, self._memory.get(one.id) is None) for one in changes]  # type: ignore[arg-type]  # none is an `Access`
+        if states:  # asked for once: an adapter may begin something with its guess
+            jobs = [
+                _Job(write, state, None, self._memory.get(write.id) is None)
+                for write, state in zip(writes, states, strict=True)
+            ]
         else:
-            alone = len(writes) == 1
             jobs = [self._job(primitives, write, alone) for write in writes]
         outcomes: dict[str, Outcome] = {}
         failure: DataStoreError | None = None
@@ -136,25 +145,6 @@ class Writer:
         if failure is not None and all(outcome.error is failure for outcome in ordered):
             raise failure
         return ordered
-
-    def _foreseen(
-        self, primitives: Primitives, writes: Sequence[Put | Delete | Touch | Restore]
-    ) -> list[Change] | None:
-        """Return the changes for writes that all store something, if no document must be read first.
-
-        Nearly every call is of this kind, and nearly always every document is as expected. So they are decided on
-        without what is kept for another attempt.
-        """
-        changes, rules, alone = [], primitives.rules, len(writes) == 1
-        for write in writes:
-            if type(write) is not Put:
-                return None
-            state = primitives.guess(write, self._memory.get(write.id), alone)
-            step = None if state is None else decide(write, state, rules, fresh=False)
-            if not isinstance(step, Change):
-                return None
-            changes.append(step)
-        return changes
 
     def _job(self, primitives: Primitives, write: Put | Restore | Delete | Touch, alone: bool) -> _Job:
         remembered = self._memory.get(write.id)
@@ -307,6 +297,25 @@ class Writer:
             step = job.decide(primitives.rules)
             if isinstance(step, Outcome):
                 outcomes[job.write.id] = step
+
+
+def _are_puts(writes: Sequence[Put | Delete | Touch | Restore]) -> TypeGuard[Sequence[Put]]:
+    return all(type(write) is Put for write in writes)
+
+
+def _foreseen(puts: Sequence[Put], states: Sequence[State | None], rules: Rules) -> list[Change] | None:
+    """Return the changes for puts that all store something, if no document must be read first.
+
+    Nearly every call is of this kind, and nearly always every document is as expected. So they are decided on without
+    what is kept for another attempt.
+    """
+    changes = []
+    for put, state in zip(puts, states, strict=True):
+        step = None if state is None else decide(put, state, rules, fresh=False)
+        if not isinstance(step, Change):
+            return None
+        changes.append(step)
+    return changes
 
 
 def _answer_to(changes: Sequence[Change], primitives: Primitives) -> _Answer:

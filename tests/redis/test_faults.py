@@ -164,7 +164,7 @@ def test_a_user_whose_mark_says_so_stays_listed_though_the_memory_is_full(own):
     """Somebody has died between taking the user off the list and looking whether others have written meanwhile."""
     with datastore.connect(f"redis://{HOST}:{own.port}", tracking="off") as store:
         store.agent("there", "a").set("k", 1)
-        store.agent("there", "a").set("old", 1, ttl=0.001)
+        store.agent("there", "a").set("old", 1, ttl=1e-6)
         names, ask = store.backend._session.names, store.backend._session.ask
         ask(("ZREM", names.users, "there"), ("ZADD", names.leaving, 0, "there\0mark", 0, "gone\0mark"))
         redis.command(own.port, "CONFIG", "SET", "maxmemory", "1")
