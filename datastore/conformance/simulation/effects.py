@@ -159,6 +159,10 @@ def done_again(call: Call, key: str, step: Step) -> Effects:
             for after in step(state, None):
                 if after is not None and after != state:
                     yield after._replace(doomed=(*before, (call.invoked, remembered)))
+            if before and None in views(state, call):  # it has expired: what is made is another record
+                for after in step(None, None):
+                    if after is not None:
+                        yield after._replace(doomed=((call.invoked, remembered),))
 
     for _ in call.blurs[:MOST_REPEATED]:
         yield Effect(at(call, key), call, fleeting, optional=True, until=call.returned, excuse=True)

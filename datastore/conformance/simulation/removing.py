@@ -118,6 +118,9 @@ def removed(
         yield Effect(
             at(call, key), call, lambda *_: (None,), optional=True, until=call.returned, excuse=True, follows=lists
         )
+    if call.name == "blob_delete" and call.is_unanswered and call.clocks_differ:
+        # It is done, takes what was put since for an older one, and looks once more.
+        yield Effect(at(call, key), call, lambda *_: (None,), optional=True, until=call.returned, excuse=True)
     if call.name in CLEARS and CLEARS_UNTIL_EMPTY in call.limits:
         for _ in range(_MOST_REMOVED):
             yield Effect(at(call, key), call, step, optional=True, until=call.returned, excuse=True)

@@ -26,7 +26,8 @@ def brought_back(call: Call) -> Effects:
 
         def step(state: Stored, _: int | None) -> Iterator[Stored]:
             for view in views(state, call):
-                if view is None or call.clocks_differ or view.revision in (None, revision):
+                is_newer = view is not None and view.written > written and not call.clocks_differ  # by the times
+                if view is None or not is_newer or view.revision in (None, revision):
                     # A database that tells when it created a record does not take the file's word for it.
                     own = TELLS_WHEN_CREATED in call.limits
                     yield made._replace(created=birth(call) if view is None else view.created) if own else made
