@@ -21,7 +21,13 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 
 from datastore.backend import Backend
-from datastore.conformance.simulation.history import BEGAN, COUNTS_WHAT_IT_LISTED, REMEMBERS_EIGHT_WRITES, Call
+from datastore.conformance.simulation.history import (
+    BEGAN,
+    COUNTS_WHAT_IT_LISTED,
+    LEAVES_EXPIRED_PARTS,
+    REMEMBERS_EIGHT_WRITES,
+    Call,
+)
 from datastore.conformance.simulation.luck import FAULTS
 from datastore.conformance.simulation.network import (
     REQUEST_SECONDS,
@@ -65,7 +71,7 @@ class DynamoDatabase:
 
     faults = frozenset(FAULTS) | {"answer cut", "unprocessed", "conflict", "not connected", "made anew"}
     connects = False  # a table that is there is opened at once
-    limits = frozenset({COUNTS_WHAT_IT_LISTED, REMEMBERS_EIGHT_WRITES})
+    limits = frozenset({COUNTS_WHAT_IT_LISTED, LEAVES_EXPIRED_PARTS, REMEMBERS_EIGHT_WRITES})
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from datastore.conformance.simulation import workload
 from datastore.conformance.simulation.around import leases, logs, memory, vaults
 from datastore.conformance.simulation.checking import UndecidedError, unexplained
 from datastore.conformance.simulation.databases import Database
-from datastore.conformance.simulation.history import Call
+from datastore.conformance.simulation.history import LEAVES_EXPIRED_PARTS, Call
 from datastore.conformance.simulation.names import AREAS
 from datastore.conformance.simulation.network import REQUEST_SECONDS
 from datastore.conformance.simulation.plans import Plan
@@ -136,7 +136,8 @@ def _pending(call: Call) -> Call:
 def _wrong_by_itself(call: Call, users: Sequence[str], late: Container[tuple[str, str]]) -> Iterator[str]:
     if isinstance(call.error, InternalError) and call.returned < float("inf"):
         yield f"an internal error: {call} of {call.thread}: {call.error.__cause__!r}"
-    is_headless = call.name.startswith("blob_") and (call.user, call.namespace) in late
+    stays = call.clocks_differ and LEAVES_EXPIRED_PARTS in call.limits
+    is_headless = call.name.startswith("blob_") and (stays or (call.user, call.namespace) in late)
     if isinstance(call.error, DamagedRecordError) and not ((call.is_unsettled or is_headless) and call.name in AROUND):
         # Nobody has damaged one. A blob or a run may lack what was lost with the database, or before an import; and the
         # head of a blob may be written by a request that arrives when the blob is deleted and its parts are gone.
