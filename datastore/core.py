@@ -250,6 +250,12 @@ class Core:
 
     def read_whole(self, id: str) -> Document | None:
         """Return the whole live document under an id, including accesses that are noted here and not yet written."""
+        if self._at_once:
+            return self._read_whole(id)
+        with within(self.max_seconds):  # of all looks together
+            return self._read_whole(id)
+
+    def _read_whole(self, id: str) -> Document | None:
         tracker = self.tracker
         for is_last in LOOKS:
             changes = tracker.changes

@@ -56,7 +56,7 @@ class Find(NamedTuple):
 FINDS = {
     ("token", "stale memory decides"): Find("What is remembered of a record decides whether a condition holds", 65, 4),
     ("token", "a lost answer counted twice"): Find(
-        "A count of accesses whose answer was lost is sent again with another mark", 48, 3
+        "A count of accesses whose answer was lost is sent again with another mark", 79, 6
     ),
     ("token", "a repeated delete"): Find("A delete that is sent again forgets that it was sent before", 6, 6),
     ("token", "clear repeated"): Find("A `clear` whose answer was lost is done again from the beginning", 152, 3),

@@ -23,8 +23,8 @@ REMEMBERS_EIGHT_WRITES = "remembers eight writes"
 CLEARS_BY_TIME = "clears by time"
 """A request of `clear` that arrives late removes no record that was created after the call began, by the clocks."""
 LEAVES_EXPIRED_PARTS = "leaves expired parts"
-"""What has expired is not read if its value is in parts. In the simulation, and nowhere else, heads of blobs are so: one
-that has expired by the clock of whoever removes the parts of the blob may stay, for others."""
+"""What has expired is not read if its value is in parts. In the simulation, and nowhere else, heads of blobs are so:
+one that has expired by the clock of whoever removes the parts of the blob may stay, for others."""
 DELETES_BLINDLY = "deletes blindly"
 """`delete` of a record of which nothing is remembered has no condition at all."""
 TELLS_WHEN_CREATED = "tells when created"

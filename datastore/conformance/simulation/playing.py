@@ -183,10 +183,10 @@ def _miscounted(world: World) -> Iterator[str]:
 def _may_have_read(call: Call) -> bool:
     """Return whether a call may have counted an access that its result does not tell of.
 
-    `get_or_set` reads what it has stored itself if that is there later than its answer was waited for.
+    `get_or_set` reads what a late request of its own has stored.
     """
     stored = call.name == "get_or_set" and call.error is None and call.result == call.arguments[1]
-    return call.error is not None or (stored and bool(call.blurs))
+    return call.error is not None or (stored and _IS_LATE in call.faults)
 
 
 def _expires(call: Call) -> bool:
