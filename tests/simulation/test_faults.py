@@ -56,7 +56,7 @@ class Find(NamedTuple):
 FINDS = {
     ("token", "stale memory decides"): Find("What is remembered of a record decides whether a condition holds", 65, 4),
     ("token", "a lost answer counted twice"): Find(
-        "A count of accesses whose answer was lost is sent again with another mark", 79, 6
+        "A count of accesses whose answer was lost is sent again with another mark", 48, 3
     ),
     ("token", "a repeated delete"): Find("A delete that is sent again forgets that it was sent before", 6, 6),
     ("token", "clear repeated"): Find("A `clear` whose answer was lost is done again from the beginning", 152, 3),
@@ -74,7 +74,7 @@ FINDS = {
     ("token", "a step kept again"): Find(
         "A worker that has lost its run writes over what the next one has kept", 852, 6
     ),
-    ("token", "a blob without its parts"): Find("A batch that failed counts as done, so a blob lacks parts", 7091, 2),
+    ("token", "a blob without its parts"): Find("A batch that failed counts as done, so a blob lacks parts", 1510, 2),
     ("token", "a change of vectors written over"): Find(
         "Two who add texts write one number of the list of changes over the other's", 625, 7
     ),
@@ -113,7 +113,7 @@ FINDS = {
     ),
     ("firestore", "a stream cut short taken"): Find("A stream that was cut short is taken for a complete one", 33, 4),
     ("firestore", "a lost answer counted twice"): Find(
-        "A count of accesses whose answer was lost is sent again with another mark", 1, 4
+        "A count of accesses whose answer was lost is sent again with another mark", 1, 7
     ),
     ("firestore", "counting revives"): Find("Counting the accesses of a deleted record creates it", 286, 5),
     ("firestore", "a write without its condition"): Find("A write is sent without its precondition", 0, 3),
