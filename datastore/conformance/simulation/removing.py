@@ -135,7 +135,9 @@ def removed(
         if state is not None and state.created[0] <= call.high:
             yield None
 
-    if guessed and if_revision is None:
+    # What it has listed it knows by its creation, but not if one and the same write has created it twice.
+    listed_once = call.name == "delete_where" and call.is_unanswered
+    if (guessed or listed_once) and if_revision is None:
         yield Effect(at(call, key), call, not_later, optional=True, until=call.returned, excuse=True, follows=once)
     if may_arrive(call) and (call.name in CLEARS or call.name == "delete"):
         clears = call.name in CLEARS
