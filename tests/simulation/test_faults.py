@@ -58,7 +58,7 @@ FINDS = {
     ("token", "a lost answer counted twice"): Find(
         "A count of accesses whose answer was lost is sent again with another mark", 48, 3
     ),
-    ("token", "a repeated delete"): Find("A delete that is sent again forgets that it was sent before", 6, 6),
+    ("token", "a repeated delete"): Find("A delete that is sent again forgets that it was sent before", 6, 5),
     ("token", "clear repeated"): Find("A `clear` whose answer was lost is done again from the beginning", 152, 3),
     ("token", "counting revives"): Find("Counting the accesses of a deleted record creates it", 146, 5),
     ("token", "reads of expired"): Find("Expired records are read", 3, 1),
