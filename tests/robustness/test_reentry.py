@@ -58,7 +58,9 @@ def test_a_signal_handler_may_use_the_store_or_is_told_that_it_cannot(store):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert came_through
+    came_through = 0
+    handler()  # as if a signal came between two calls, which the timer may always miss
+    assert came_through == len(CALLS)
     agent.set("v", "last")
     assert agent.get("v") == "last"
 
@@ -100,9 +102,12 @@ def test_finalizers_and_callbacks_that_the_collector_runs_inside_a_call_do_not_h
                 call(store, agent, number)
     finally:
         gc.set_threshold(*threshold)
-    gc.collect()
     assert ran
-    assert "done" in outcomes
+    gc.collect()
+    outcomes.clear()
+    Cycle()
+    gc.collect()  # between two calls, where the collector may never have run by itself
+    assert outcomes == {"done"}
 
 
 def test_a_write_within_a_write_is_refused_and_writes_nothing(store):
