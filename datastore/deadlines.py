@@ -16,6 +16,7 @@ from types import FrameType, TracebackType
 from typing import TypeAlias
 
 from datastore.errors import DeadlineExceededError
+from datastore.stacks import on_stack
 
 _Call: TypeAlias = tuple[float, float, FrameType]
 """When a call must have ended, in seconds of `time.monotonic`; how much time it was given; the frame that began it."""
@@ -117,12 +118,3 @@ def exceeded() -> DeadlineExceededError:
     return DeadlineExceededError(
         f"the call took longer than max_seconds{seconds}; ask for less, or give connect(max_seconds=) more"
     )
-
-
-def on_stack(frame: FrameType, innermost: FrameType | None) -> bool:
-    """Return whether a frame is ``innermost`` or one of its callers: whether it is still being executed."""
-    while innermost is not None:
-        if innermost is frame:
-            return True
-        innermost = innermost.f_back
-    return False

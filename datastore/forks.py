@@ -25,6 +25,8 @@ from functools import partial
 from types import CodeType, FrameType
 from typing import Protocol
 
+from datastore.stacks import is_cut_off
+
 SECONDS = 10.0
 """How long a fork waits for the calls under way."""
 _LOOK, _LONGEST_LOOK = 0.0005, 0.01  # seconds between two looks at the threads
@@ -123,14 +125,15 @@ def _wait_until_empty(participant: Participant, me: int, until: float) -> bool:
 
 
 def _is_inside(frame: FrameType | None, participant: Participant) -> bool:
-    inside = False
+    """Return whether a frame is part of a call of a participant that does not wait for it; also if it may be."""
+    inside, last = False, None
     while frame is not None:
         if frame.f_code in participant.waiting:
             return False
         if not inside:
             inside = frame.f_globals.get("__name__") == participant.module or frame.f_code in participant.inside
-        frame = frame.f_back
-    return inside
+        last, frame = frame, frame.f_back
+    return inside or (last is not None and is_cut_off(last))
 
 
 def _after_in_parent() -> None:

@@ -18,8 +18,9 @@ from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Self, cast
 
-from datastore.deadlines import exceeded, left, on_stack
+from datastore.deadlines import exceeded, left
 from datastore.errors import ReentrantCallError
+from datastore.stacks import on_stack
 
 _LOOK, _LONGEST_LOOK = 0.05, 1.0  # seconds between two checks whether those in front are still there
 
@@ -207,6 +208,8 @@ class Turn:
 
     def is_over(self, stacks: Mapping[int, FrameType] | None = None) -> bool:
         """Return whether the call that took the turn is over: an exception came before it could leave.
+
+        Of another thread's call it may not be known yet; then the answer is no.
 
         Args:
             stacks: The innermost frame of each thread, if they are known.

@@ -24,7 +24,6 @@ import httpx
 from datastore import deadlines, tls
 from datastore.adapters.answers import broken, member
 from datastore.backend import IdRange
-from datastore.deadlines import on_stack
 from datastore.errors import (
     BackendUnavailableError,
     BackendUnusableError,
@@ -38,6 +37,7 @@ from datastore.errors import (
     ValueTooLargeError,
 )
 from datastore.ids import is_of_one_user
+from datastore.stacks import on_stack
 from datastore.turns import Calls
 from datastore_couchdb.parsing import loads
 from datastore_couchdb.streaming import Bookmark, bookmark_of, read_found, read_rows
@@ -439,7 +439,7 @@ class _Request:
         session.begin(self, frame)
 
     def is_over(self, stacks: Mapping[int, FrameType]) -> bool:
-        """Return whether what began it has ended, given the innermost frame of each thread."""
+        """Return whether what began it has ended, given the innermost frame of each thread; no if it is not known."""
         return not on_stack(self._frame, stacks.get(self._thread))
 
     def __enter__(self) -> None:

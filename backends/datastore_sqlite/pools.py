@@ -12,8 +12,9 @@ from contextlib import suppress
 from math import inf
 from types import FrameType, TracebackType
 
-from datastore.deadlines import exceeded, left, on_stack, until
+from datastore.deadlines import exceeded, left, until
 from datastore.errors import BackendUnavailableError, ClosedError, DataStoreError
+from datastore.stacks import is_cut_off, on_stack
 from datastore.turns import Turns
 from datastore_sqlite.client import NAME, AtRest, Connection, File, Settings, open_connection
 from datastore_sqlite.failures import translate
@@ -170,14 +171,14 @@ class Pool:
             stacks.clear()
 
     def _is_moving_one(self, frame: FrameType | None) -> bool:
-        """Return whether a thread is in the middle of taking a connection or giving one back."""
+        """Return whether a thread is in the middle of taking a connection or giving one back, or may be."""
         settled = (Pool._wait_or_open.__code__, Pool._discard_the_abandoned.__code__)  # called between two such steps
         inner = None
         while frame is not None:
-            if frame.f_code in _MOVING and inner not in settled:
+            if frame.f_code in _MOVING and (inner is None or inner.f_code not in settled):
                 return True
-            inner, frame = frame.f_code, frame.f_back
-        return False
+            inner, frame = frame, frame.f_back
+        return inner is not None and is_cut_off(inner)
 
     def _not_idle(self) -> list[Connection]:
         """Return the open connections that are in use or between two owners."""
