@@ -11,7 +11,7 @@ from typing import Any
 from datastore import DamagedRecordError, Page, Record
 from datastore.bridges.extras import needs
 from datastore.bridges.langgraph_finding import Whole, finding, newest, wholes
-from datastore.bridges.langgraph_format import Place, known, place_of
+from datastore.bridges.langgraph_format import Place, known, place_of, stored_part
 from datastore.bridges.langgraph_parts import Values
 from datastore.bridges.langgraph_reading import loading_writes, reading, renewing
 from datastore.bridges.langgraph_thread import Context
@@ -43,7 +43,9 @@ def delta_history(
     path, seeds = yield from ancestors(place, target.record, channels)
     since = {channel: seeds.get(channel, path[-1] if path else None) for channel in channels}
     values = Values(context)
-    parts = {channel: values.need(known(at.record), [channel])[channel] for channel, at in seeds.items()}
+    parts = {channel: stored_part(known(at.record), channel) for channel, at in seeds.items()}
+    for channel, at in seeds.items():
+        values.need(known(at.record), {channel: parts[channel]})
     there, early = yield from reading(context, values, [known(whole.record) for whole in path])
     if context.ttl is not None:
         written = [one for whole in path for one in whole.writes] + [one for some in early.values() for one in some]

@@ -56,9 +56,11 @@ def newest(context: Context, place: Place) -> Steps[Whole | None]:
     page: Page
     number = context.newest.get(place)
     if number is not None:
-        page = yield ask("scan", place.checkpoints, start=place.checkpoint(number), limit=_AHEAD)
+        start = place.checkpoint(number)
+        page = yield ask("scan", start=start, end=place.after_checkpoints, limit=_AHEAD)
         if page.cursor is None and (found := wholes(reversed(page.records), [])):
-            context.newest[place] = found[0].number
+            if found[0].record.key != start:
+                context.newest[place] = found[0].number
             return found[0]
     writes: list[Record] = []
     cursor, most = None, _BACK

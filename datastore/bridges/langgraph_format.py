@@ -49,6 +49,11 @@ class Place(NamedTuple):
         """The prefix of the checkpoints, in the order in which they were put, each followed by its pending writes."""
         return _path("checkpoint", self.thread, self.ns)
 
+    @property
+    def after_checkpoints(self) -> str:
+        """The first key that comes after all of these: 0 follows the slash."""
+        return f"{self.checkpoints[:-1]}0"
+
     def checkpoint(self, number: int) -> str:
         return f"{self.checkpoints}{number:012}"
 

@@ -7,7 +7,7 @@ cut off: then the value is still in the checkpoint before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,36 @@ _BACK = 10
 _UNCHANGING = frozenset({str, bytes, int, float, bool})
 
 
+def stored_in(context: Context, kept: Mapping[str, Any]) -> Mapping[str, Part]:
+    """Return what a checkpoint names its values, by channel."""
+    seen: Seen | None = context.seen.get((place_in(kept), kept["checkpoint"]["id"]))
+    if seen is not None and seen.told == kept["stored"]:
+        return seen.stored
+    return {channel: stored_part(kept, channel) for channel in kept["stored"]}
+
+
+def remembered(context: Context, stored: Mapping[str, Part]) -> dict[str, Any] | None:
+    """Return the values of a checkpoint if this process remembers all of them, and need not read them to keep them on.
+
+    Most loads are so: a run loads what it has put, or what it has loaded before.
+    """
+    if context.ttl is not None:
+        return None
+    load, unchanging, serialised = context.serde.loads_typed, context.unchanging.get, context.parts.get
+    loaded: dict[str, Any] = {}
+    for channel, part in stored.items():
+        value = unchanging(part.id)
+        if value is None:
+            found = serialised(part.id)
+            if found is None:
+                return None
+            value = load(found)
+            if type(value) in _UNCHANGING:
+                context.unchanging[part.id] = value
+        loaded[channel] = value
+    return loaded
+
+
 class Values:
     """The values of some checkpoints: which records they need, and what they are once these were read."""
 
@@ -32,14 +62,8 @@ class Values:
         self.keys: list[str] = []
         """The records that are needed: of what is remembered none, unless reading it keeps it on."""
 
-    def need(self, kept: Mapping[str, Any], channels: Iterable[str] | None = None) -> Mapping[str, Part]:
-        """Note that some values of a checkpoint are needed, or all, and return what it names them."""
-        stored: Mapping[str, Part]
-        seen: Seen | None = self._context.seen.get((place_in(kept), kept["checkpoint"]["id"]))
-        if channels is None and seen is not None and seen.told == kept["stored"]:
-            stored = seen.stored
-        else:
-            stored = {channel: stored_part(kept, channel) for channel in (channels or kept["stored"])}
+    def need(self, kept: Mapping[str, Any], stored: Mapping[str, Part]) -> None:
+        """Note that some values of a checkpoint are needed, by what it names them."""
         remembered = self._context.parts.get
         for channel, part in stored.items():
             found = remembered(part.id)
@@ -47,7 +71,6 @@ class Values:
                 self.known[part.id] = found
             else:
                 self._need(kept, channel, part)
-        return stored
 
     def _need(self, kept: Mapping[str, Any], channel: str, part: Part) -> None:
         inside = channel in kept.get("values", ())

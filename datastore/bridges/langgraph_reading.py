@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 from datastore import BatchError, InvalidValueError, Item, Page, Record
 from datastore.bridges.extras import needs
 from datastore.bridges.langgraph_finding import Whole, finding, newest, wholes
-from datastore.bridges.langgraph_format import Place, has_early_writes, known, part, place_in, place_of
-from datastore.bridges.langgraph_parts import Values, loading
+from datastore.bridges.langgraph_format import Part, Place, has_early_writes, known, part, place_in, place_of
+from datastore.bridges.langgraph_parts import Values, loading, remembered, stored_in
 from datastore.bridges.langgraph_thread import HEAD, Context, configured, noting
 from datastore.bridges.langgraph_values import unpacked
 from datastore.bridges.steps import Asked, Steps, ask
@@ -39,13 +39,13 @@ def getting(context: Context, config: Mapping[str, Any]) -> Steps[CheckpointTupl
             context.empty[place] = True
         else:
             context.empty.pop(place)
-            noting(context, whole.record)
     if whole is None:
         return None
-    (found,) = yield from _loading(context, [whole])
     if not named:
+        (found,) = yield from _loading(context, [whole], [noting(context, whole.record).stored])
         found.config["configurable"][HEAD] = True
         return found
+    (found,) = yield from _loading(context, [whole])
     context.claims.pop((place, str(named)))  # whoever names a checkpoint may begin a branch at it
     if HEAD in config["configurable"]:
         found.config["configurable"][HEAD] = None  # what is named is no longer what was loaded as the newest
@@ -120,20 +120,31 @@ class Listing:
         )
 
 
-def _loading(context: Context, found: Sequence[Whole]) -> Steps[list[CheckpointTuple]]:
-    """Read the values of checkpoints, and those of their pending writes that are not beside them.
+def _loading(
+    context: Context, found: Sequence[Whole], all_stored: Sequence[Mapping[str, Part]] | None = None
+) -> Steps[list[CheckpointTuple]]:
+    """Read the values of checkpoints, whose names the caller may know, and pending writes that are not beside them.
 
     Requests: 1 for values that are neither remembered nor in the checkpoints themselves; 1 for each place in which
         writes were put before their checkpoint.
     """
     documents = [known(whole.record) for whole in found]
+    if all_stored is None:
+        all_stored = [stored_in(context, kept) for kept in documents]
+    all_loaded = [remembered(context, stored) for stored in all_stored]
     values = Values(context)
-    needed = [values.need(kept) for kept in documents]
-    there, early = yield from reading(context, values, documents)
+    there: Mapping[str, Record] = {}
+    early: Early = {}
+    if None in all_loaded or any(map(has_early_writes, documents)):
+        for kept, stored, loaded in zip(documents, all_stored, all_loaded, strict=True):
+            if loaded is None:
+                values.need(kept, stored)
+        there, early = yield from reading(context, values, documents)
     tuples = []
-    for whole, kept, named in zip(found, documents, needed, strict=True):
+    for whole, kept, stored, loaded in zip(found, documents, all_stored, all_loaded, strict=True):
         place, checkpoint_id = place_in(kept), kept["checkpoint"]["id"]
-        loaded = yield from values.all_of(kept, named, there)
+        if loaded is None:
+            loaded = yield from values.all_of(kept, stored, there)
         writes = []
         if whole.writes or early:
             writes = yield from loading_writes(context, early.get((place, checkpoint_id), ()), whole.writes)
@@ -198,7 +209,7 @@ def loading_writes(
                 kept[at] = one, record
     writes = []
     for one, record in sorted(kept.values(), key=_order) if len(kept) > 1 else kept.values():
-        value = yield from loading(context, record)
+        value = one["json"] if "json" in one else (yield from loading(context, record))
         writes.append((one["task"], one["channel"], value))
     return writes
 
