@@ -106,10 +106,10 @@ def _past_damage(plan: SqlitePlan) -> SqlitePlan:
 def _first_page(
     connection: Connection, range: IdRange, plan: SqlitePlan, bound: Bound, fields: Fields, limit: int, *, reverse: bool
 ) -> DocumentPage | None:
-    """Return the first page of records with certain keys; ``None`` if it is not read by them.
+    """Return the first page of records with certain keys, or in the range of ids; ``None`` if it is not read so.
 
-    It is what `_Reader.merged` or `_Reader.from_first_key` returns, in less time: this is the hot path of `find` by an
-    index.
+    It is what `_Reader.merged`, `_Reader.from_first_key` or `_Reader.by_id` returns, in less time: this is the hot path
+    of `find`.
     """
     known, short = bound.known, bound.short
     if short is not None and known.short is not None and not reverse:

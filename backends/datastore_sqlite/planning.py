@@ -29,7 +29,7 @@ from datastore_sqlite.indexes import (
     search,
 )
 from datastore_sqlite.queries import Sql, binding_of
-from datastore_sqlite.selecting import SqlCondition, first_page_statement, holds, may_hold
+from datastore_sqlite.selecting import SqlCondition, first_of_range_statement, first_page_statement, holds, may_hold
 from datastore_sqlite.shapes import Shapes, pieces_of, shape_of
 from datastore_sqlite.short_pages import ShortPage, short_page
 
@@ -100,6 +100,10 @@ class Keys(NamedTuple):
     """The keys that the probes look for, those of each probe together."""
     shape: Hashable
     """What the statement depends on besides: the types of the keys, and whether a range is open."""
+
+
+_IN_RANGE = Keys((), None)
+"""No index is used: what is found is in the range of ids."""
 
 
 class Known:
@@ -175,6 +179,8 @@ class Known:
 
     def keys(self, constants: Sequence[Any]) -> Keys | None:
         """Return what a first page is read by; ``None`` if it is not read like that, or there are too many probes."""
+        if self.plan.search is None:
+            return _IN_RANGE
         if not self._is_plain:
             return None
         if not self.has_range:
@@ -202,6 +208,8 @@ class Known:
 
     def statement(self, keys: Keys, fields: Fields, *, reverse: bool) -> str:
         """Return the statement for the first page of what `Keys` find."""
+        if self.plan.search is None:
+            return first_of_range_statement(self.plan, fields, reverse=reverse)
         return first_page_statement(
             self.plan, len(self._points), self.has_range, keys.keys, keys.shape, fields, reverse=reverse
         )

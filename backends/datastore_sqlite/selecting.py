@@ -119,6 +119,18 @@ def first_page_statement(
     return _by_place(statement, ["user", "namespace", "start", "end", *plan.parameters, *names, "limit"])
 
 
+def first_of_range_statement(plan: SqlitePlan, fields: Fields, *, reverse: bool) -> str:
+    """Return the statement for a first page by the range of ids, whose parameters are given by their places.
+
+    They are those of `first_page_statement`, although it needs no user and no namespace.
+    """
+    statement = (
+        f"SELECT {columns_of(plan, fields, plan.sure)} FROM {TABLE} WHERE {WITHIN} AND {plan.where}"
+        f" ORDER BY _id{' DESC' if reverse else ''} LIMIT :limit"
+    )
+    return _by_place(statement, ["user", "namespace", "start", "end", *plan.parameters, "limit"])
+
+
 def _expression(search: Search, condition: SqlCondition, found: Sequence[Key], number: int) -> str:
     """Return the expression of a condition for the rows of a probe, whose first keys are known."""
     if condition.path is None:
