@@ -13,6 +13,7 @@ with needs("LangGraph", "langgraph"):
     from langgraph.store.base import MatchCondition
 
 _COMPARED = ("$gt", "$gte", "$lt", "$lte")
+_OPERATORS = {"$eq", *_COMPARED}
 _SCALARS = {str, int, float, bool}
 
 
@@ -81,13 +82,19 @@ def as_plain_query(filter: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return a filter that finds what `as_query` finds, and lists that hold it; ``None`` if there is none.
 
     It takes half of the time: filters of this plain kind are parsed and planned once for all of their constants.
+
+    Raises:
+        QueryError: As `as_query`.
     """
     plain: dict[str, Any] = {}
     for field, asked in (filter or {}).items():
+        if type(asked) in _SCALARS:
+            plain[_field(field)] = asked
+            continue
         operators = dict(asked) if isinstance(asked, Mapping) else {"$eq": asked}
-        if not operators.keys() <= {"$eq", *_COMPARED} or not set(map(type, operators.values())) <= _SCALARS:
+        if not operators.keys() <= _OPERATORS or not set(map(type, operators.values())) <= _SCALARS:
             return None
-        plain[field] = operators
+        plain[_field(field)] = operators
     return plain or None
 
 

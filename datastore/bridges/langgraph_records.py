@@ -52,14 +52,17 @@ def searching(names: Names, op: SearchOp, vector: list[float] | None) -> Steps[l
     found: list[SearchItem] = []
     records: list[Record] = []
     prefix = names.encoded(op.namespace_prefix)
+    plain = as_plain_query(op.filter) if op.offset == 0 and vector is None else None
+    query = as_query(op.filter) if plain is None else None  # either raises if the filter is none
     if op.limit < 1:
         return found
     if vector is None:
-        plain = as_plain_query(op.filter) if op.offset == 0 else None
         if plain is not None:
             records = yield ask("find_in", prefix, plain, limit=op.limit)
-        if plain is None or any(holds_list(record.value, plain) for record in records):
-            records = yield ask("find_in", prefix, as_query(op.filter), limit=op.limit, skip=op.offset)
+            if any(holds_list(record.value, plain) for record in records):
+                query = as_query(op.filter)
+        if plain is None or query is not None:
+            records = yield ask("find_in", prefix, query, limit=op.limit, skip=op.offset)
         records = [record for record in records if names.decoded(record.namespace) is not None]
         found = [SearchItem(**members_of(names, record)) for record in records]
     else:
@@ -67,8 +70,7 @@ def searching(names: Names, op: SearchOp, vector: list[float] | None) -> Steps[l
         everywhere = dict.fromkeys(name for name in namespaces if names.decoded(name) is not None)
         near: list[Match] = []
         if everywhere:
-            query, most = as_query(op.filter), op.offset + op.limit
-            near = yield ask("memory.search_across", everywhere, vector, most, filter=query)
+            near = yield ask("memory.search_across", everywhere, vector, op.offset + op.limit, filter=query)
         near = near[op.offset :]
         found = [SearchItem(**members_of(names, match.record), score=match.score) for match in near]
         records = [match.record for match in near]

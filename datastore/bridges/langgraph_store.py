@@ -96,7 +96,6 @@ class DataStoreStore(BaseStore):
         """
         check_namespace(op)
         if isinstance(op, SearchOp):
-            as_query(op.filter)
             return run(self._store, searching(self._names, op, None))
         record = self._store.use_namespace(self._names.encoded(op.namespace)).get_record(op.key)
         if record is None:

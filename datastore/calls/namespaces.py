@@ -26,13 +26,20 @@ from datastore.ids import (
     namespace_order,
     namespace_range,
 )
+from datastore.late import Late
 from datastore.scope import Bound, Scope, bounded, scope_of
 from datastore.stats import Stats
 from datastore.values import encode
 
 if TYPE_CHECKING:
+    from datastore import record
+    from datastore.calls import planning
+    from datastore.queries import shaping
     from datastore.queries.shaping import FieldsArgument, FilterArgument, SortArgument
     from datastore.record import Record
+else:
+    planning, shaping = Late("datastore.calls.planning"), Late("datastore.queries.shaping")
+    record = Late("datastore.record")  # importing Pydantic takes long
 
 _ANY_KEY = encode_key("k")
 _NEXT = "!"
@@ -111,17 +118,14 @@ class NamespaceCalls(Bound):
 
         Requests: as ``find``, for all these namespaces together.
         """
-        from datastore.calls.planning import PlannedQuery
-        from datastore.queries.language import parse_query
-        from datastore.queries.shaping import parse_fields, parse_window
-        from datastore.record import to_record
-
-        query, window, shape = parse_query(filter, meta), parse_window(sort, skip, limit), parse_fields(fields)
+        query, window = planning.parse_query(filter, meta), shaping.parse_window(sort, skip, limit)
+        shape = shaping.parse_fields(fields)
         scope = scope_of(self)
         range = namespace_range(scope.encoded_user, namespace_prefix, None, None, "namespace_prefix")
-        planned = PlannedQuery(scope, query, Fields.ALL, range, window.sort)
-        found = planned.choose(window)
-        return [to_record(one if shape is None else one._replace(value=shape(one.value))) for one in found]
+        found = planning.PlannedQuery(scope, query, Fields.ALL, range, window.sort).choose(window)
+        if shape is not None:
+            found = [one._replace(value=shape(one.value)) for one in found]
+        return list(map(record.to_record, found))
 
     def namespace_stats(
         self, prefix: str | None = None, *, start: str | None = None, end: str | None = None
