@@ -322,6 +322,7 @@ class Core:
         *,
         reverse: bool = False,
         plan: Plan | None = None,
+        in_one_call: bool = False,
     ) -> Iterator[Sequence[Document]]:
         """Yield the live documents of a range in id order, page by page.
 
@@ -336,6 +337,8 @@ class Core:
             on_damaged: Called for each damaged document, as far as the fields are read; these are not yielded.
             reverse: Whether to read in the opposite order.
             plan: What to find; ``None`` for every document.
+            in_one_call: Whether one call asks for all of them, which is `datastore.scope.bounded`: then a page needs no
+                time of its own.
         """
         most = self.backend.capabilities.scan_page
         limit = min(at_once or most, most)
@@ -345,7 +348,11 @@ class Core:
                 read = partial(backend.scan, range, fields, limit, after, reverse)
             else:
                 read = partial(backend.find, range, plan, fields, limit, after, reverse)
-            page = self.page(read, fields)
+            if in_one_call:
+                deadlines.check()
+                page = self._page(read, fields)
+            else:
+                page = self.page(read, fields)
             found = len(page.documents)
             if expires(page.documents):
                 page = living(page, self.now())
@@ -386,20 +393,24 @@ class Core:
         deadlines.check()
         before = deadlines.begin(self.max_seconds, sys._getframe())  # each page of a stream has this time
         try:
-            if fields is not _ALL:
-                return self.call("listing", read)
-            tracker = self.tracker
-            for is_last in LOOKS:
-                changes = tracker.changes
-                page = checked(self.call("listing", read))
-                if as_stored:
-                    return page
-                found = tracker.add_pending(page.documents, changes, is_last=is_last)
-                if found is not None:
-                    return page if found is page.documents else DocumentPage(found, page.after, page.damaged)
-            raise AssertionError("the last look returns")
+            return self._page(read, fields, as_stored=as_stored)
         finally:
             deadlines.end(before)
+
+    def _page(self, read: Callable[[], DocumentPage], fields: Fields, *, as_stored: bool = False) -> DocumentPage:
+        """Return what `page` does, in the time of the call under way."""
+        if fields is not _ALL:
+            return self.call("listing", read)
+        tracker = self.tracker
+        for is_last in LOOKS:
+            changes = tracker.changes
+            page = checked(self.call("listing", read))
+            if as_stored:
+                return page
+            found = tracker.add_pending(page.documents, changes, is_last=is_last)
+            if found is not None:
+                return page if found is page.documents else DocumentPage(found, page.after, page.damaged)
+        raise AssertionError("the last look returns")
 
     def write_one(self, write: Write) -> Outcome:
         """Apply one write and return its outcome, or raise the error in it."""

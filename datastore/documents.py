@@ -421,14 +421,15 @@ def _problem(document: Document, most: int) -> str | None:
     _, created_at, revision, expires_at, _, metadata, creator, updated_at, count, accessor, accessed_at, writer = (
         document
     )
-    if not is_time(created_at):
-        return f"createdAt {_NO_TIME}"
-    if not is_time(updated_at):
-        return f"updatedAt {_NO_TIME}"
-    if expires_at is not None and not is_time(expires_at):
-        return f"expiresAt {_NO_TIME}"
-    if accessed_at is not None and not is_time(accessed_at):
-        return f"lastAccessedAt {_NO_TIME}"
+    try:  # as `is_time` does, without a call for each
+        parse_time(created_at)
+        parse_time(updated_at)
+        if expires_at is not None:
+            parse_time(expires_at)
+        if accessed_at is not None:
+            parse_time(accessed_at)
+    except (ValueError, TypeError):
+        return _without_time(document)
     if not _is_text(revision, MAX_REVISION_BYTES):
         return f"revision is not text of 1 to {MAX_REVISION_BYTES} bytes"
     if creator != "" and not _is_text(creator, MAX_NAME_BYTES):
@@ -442,6 +443,17 @@ def _problem(document: Document, most: int) -> str | None:
     if type(metadata) is not dict:
         return "metadata is not an object"
     return None
+
+
+def _without_time(document: Document) -> str:
+    """Return which time of a document is none."""
+    if not is_time(document.created_at):
+        return f"createdAt {_NO_TIME}"
+    if not is_time(document.updated_at):
+        return f"updatedAt {_NO_TIME}"
+    if document.expires_at is not None and not is_time(document.expires_at):
+        return f"expiresAt {_NO_TIME}"
+    return f"lastAccessedAt {_NO_TIME}"
 
 
 def _is_text(text: object, most: int) -> bool:

@@ -410,9 +410,10 @@ def key_range(namespace: str, prefix: str | None = None, start: str | None = Non
     if prefix is None and start is None and end is None:
         return whole
     low, high = whole
-    if prefix is not None and (utf8 := _bound(prefix, "prefix")):
-        low = namespace + ordered(utf8)
-        high = namespace + ordered(utf8[:-1] + bytes([utf8[-1] + 1]))  # no byte of UTF-8 is 255
+    if prefix is not None:
+        first, after = _beginning(prefix if type(prefix) is str else check_name(prefix, "prefix"))
+        if first:
+            low, high = namespace + first, namespace + after
     if start is not None:
         low = max(low, namespace + ordered(_bound(start, "start")))
     if end is not None:
@@ -585,8 +586,20 @@ def ordered(utf8: bytes) -> str:
     return b2a_base64(utf8).translate(_TO_ORDERED, _NO_DIGITS).decode()
 
 
+@lru_cache(1_024)  # a program uses few prefixes, and each again and again
+def _beginning(prefix: str) -> tuple[str, str]:
+    """Return with what the encoded keys with a prefix begin, and the first possible one after them."""
+    utf8 = _bound(prefix, "prefix")
+    return (ordered(utf8), ordered(utf8[:-1] + bytes([utf8[-1] + 1]))) if utf8 else ("", "")  # no byte of UTF-8 is 255
+
+
 def _bound(key: str, parameter: str) -> bytes:
-    utf8 = check_name(key, parameter).encode()
+    if type(key) is not str:  # a subclass can have its own `encode`
+        key = check_name(key, parameter)
+    try:
+        utf8 = key.encode()
+    except UnicodeEncodeError:
+        utf8 = check_name(key, parameter).encode()  # raises an error that says what is wrong
     if len(utf8) > MAX_KEY_BYTES:
         raise InvalidNameError(f"{parameter} takes {len(utf8)} bytes of UTF-8, more than the {MAX_KEY_BYTES} of a key")
     return utf8

@@ -81,7 +81,8 @@ def _value_of(id: str, stored: str | bytes, fields: Fields = Fields.VALUE) -> An
 
 def _whole(row: Row) -> Document:
     id, created_at, revision, expires_at, value, metadata, creator, updated_at, count, reader, read_at, writer = row
-    value, metadata = _value_of(id, value), {} if metadata == "{}" else decode(metadata)
+    value = _value_of(id, value) if type(value) is bytes else decode(value)
+    metadata = {} if metadata == "{}" else decode(metadata)
     # By position: by name they take twice as long.
     columns = id, created_at, revision, expires_at, value, metadata, creator, updated_at, count, reader, read_at, writer
     return new_document(columns)
