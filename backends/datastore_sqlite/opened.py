@@ -22,6 +22,11 @@ T = TypeVar("T")
 LOOK_SECONDS = 0.01
 """For this long, reads trust that the file is still the one that was opened, and has the same indexes. Every write
 checks that it is the file."""
+_LONGEST_TRUST = 0.1
+"""For so many seconds more they trust it while another read is looking.
+
+A look releases the interpreter's lock many times. Where many threads wait for that lock, it takes longer than
+`LOOK_SECONDS`: each read would then look as well, and there would be twice as much to wait for."""
 
 
 class Opened:
@@ -31,7 +36,7 @@ class Opened:
         settings: How it was opened.
         connections: Its connections.
         file: Its file; ``None`` for a database in memory.
-        look_at: When a read looks again at whether the file is still the one that was opened.
+        look_at: When a call looks again at whether the file is still the one that was opened.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -39,6 +44,7 @@ class Opened:
         self.connections: OneConnection | Pool
         self.file: File | None = None
         self.look_at = inf
+        self._another_looks_until = 0.0
         try:
             if settings.read_only and settings.path is not None:
                 settings, first = open_to_read(settings, settings.path)
@@ -58,7 +64,7 @@ class Opened:
         """Return what a function reads with a connection, as ``with lent()`` does in more time: for hot paths."""
         now = monotonic()
         if now > self.look_at:
-            self.look(now)
+            self.look_to_read(now)
         connections = self.connections
         connection = connections.take(sys._getframe())
         connection.deadline[0] = until()
@@ -80,8 +86,19 @@ class Opened:
         """Lend a connection for a statement of the caller: ``with opened.lent() as connection``."""
         now = monotonic()
         if now > self.look_at:
-            self.look(now)
+            self.look_to_read(now)
         return self.connections.lent(sys._getframe(1))
+
+    def look_to_read(self, now: float) -> None:
+        """Do what `look` does before a read, unless another read does it now: one begins in `LOOK_SECONDS`."""
+        if now < self._another_looks_until and now < self.look_at + _LONGEST_TRUST:
+            return
+        try:
+            self._another_looks_until = now + LOOK_SECONDS
+            self.look(now)
+        except BaseException:
+            self._another_looks_until = 0.0
+            raise
 
     def look(self, now: float) -> None:
         """Check that the file is still the one that was opened, and that this version knows its format."""

@@ -40,7 +40,7 @@ class Reader:
         """See `Backend.read`."""
         now = monotonic()
         if now > self._opened.look_at:
-            self._opened.look(now)
+            self._opened.look_to_read(now)
         is_one = len(ids) == 1
         connection = self._connections.take(sys._getframe())
         try:

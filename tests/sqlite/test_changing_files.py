@@ -5,6 +5,8 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,70 @@ def test_calls_on_a_file_that_is_gone_or_another_one_fail_and_say_so(path, store
     store.backend._opened.look_at = 0.0  # reads look at most every 10 ms, writes always
     with pytest.raises(BackendUnusableError, match="was deleted, moved or replaced while the store was open"):
         CALLS[call](agent)
+
+
+class Looks:
+    """Counts the looks at a file, and does something instead of each."""
+
+    def __init__(self, opened, instead):
+        self.number = 0
+        self._instead = instead
+        self._look = opened.look
+        opened.look = self
+
+    def __call__(self, now):
+        self.number += 1
+        self._instead()
+        self._look(now)
+
+
+def test_while_one_read_looks_at_the_file_the_others_do_not(store, monkeypatch):
+    """Else each of many threads looks as soon as a look takes longer than it is trusted, and all wait for that."""
+    monkeypatch.setattr("datastore_sqlite.opened.LOOK_SECONDS", 3_600.0)
+    monkeypatch.setattr("datastore_sqlite.opened._LONGEST_TRUST", 3_600.0)
+    agent = store.agent("u", "a")
+    opened = store.backend._opened
+    looks = Looks(opened, lambda: None)
+
+    def meanwhile():
+        looks._instead = lambda: None
+        assert [agent.get("k"), agent.list_keys(), agent.find({})] == [1, ["k"], {"k": 1}]
+        assert looks.number == 1
+        agent.set("k", 2)  # a write looks in any case
+        assert looks.number == 2
+        opened.look_at, opened._another_looks_until = at, 0.0  # the first look takes long: another begins
+        assert agent.get("k") == 2
+        assert looks.number == 3
+
+    looks._instead = meanwhile
+    at = opened.look_at = time.monotonic()
+    assert agent.get("k") == 2
+
+
+def test_a_file_that_nobody_could_look_at_is_not_trusted_for_long(store):
+    agent = store.agent("u", "a")
+    opened = store.backend._opened
+    opened.look_at = time.monotonic() - 1.0
+    opened._another_looks_until = inf
+    looks = Looks(opened, lambda: None)
+    assert agent.get("k") == 1
+    assert looks.number == 1
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, BackendUnusableError])
+def test_a_read_that_fails_to_look_leaves_it_to_the_next(store, failure):
+    agent = store.agent("u", "a")
+    opened = store.backend._opened
+
+    def fail():
+        raise failure("it failed")
+
+    looks = Looks(opened, fail)
+    opened.look_at = time.monotonic()
+    for number in (1, 2):
+        with pytest.raises(failure):
+            agent.get("k")
+        assert looks.number == number
 
 
 @pytest.mark.parametrize("change", [remove, move])
