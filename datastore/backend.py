@@ -82,6 +82,9 @@ class Fields(IntEnum):
     ENTRY = 4
     """``id``, ``created_at``, ``expires_at``, ``value``, ``metadata`` and ``created_by_agent``: what an entry of a log
     is made of. Only for adapters that declare ``Capabilities.entries``; the others are asked for ``ALL``."""
+    BARE_VALUE = 5
+    """``id``, ``created_at``, ``expires_at`` and ``value``: what `get` takes. Only for adapters that declare
+    ``Capabilities.bare_values``; the others are asked for ``VALUE``."""
 
 
 class Document(NamedTuple):
@@ -454,6 +457,9 @@ class Capabilities:
     entries: bool = False
     """`Backend.scan` takes `Fields.ENTRY`, in less time than `Fields.ALL`. Leave it out where it makes no difference:
     where a request takes longer than the making of a document."""
+    bare_values: bool = False
+    """`Backend.read` takes `Fields.BARE_VALUE`, in less time than `Fields.VALUE`. Leave it out where it makes no
+    difference, as `entries`."""
     nearest_at_once: int = 0
     """The most ids that one `Backend.nearest` returns."""
     tenant_databases: bool = False

@@ -117,6 +117,8 @@ class Core:
             worth,
         )
         self.max_seconds = max_seconds
+        self.for_get = Fields.BARE_VALUE if able.bare_values else Fields.VALUE
+        """What `get` reads."""
         self.places = Places()
         self.ends: dict[str, Any] = {}
         """The next numbers of logs (`datastore.logs`)."""

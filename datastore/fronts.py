@@ -25,6 +25,7 @@ class Front(Core):
         self.clock = inner.clock
         self.tracker = inner.tracker
         self.max_seconds = inner.max_seconds
+        self.for_get = inner.for_get
         self.places = inner.places
         self.watcher = inner.watcher
         self.measured = inner.measured

@@ -33,6 +33,7 @@ UNDECLARED = {
     "shared is not declared",
     "content is not declared",
     "entries is not declared",
+    "bare_values is not declared",
     "tenant_databases is not declared",
     "the backend does not have 'namespaces'",
     "the backend does not have 'count'",

@@ -44,6 +44,7 @@ class SqliteBackend(Reader, Backend):
         parsed_values=True,
         content=True,
         entries=True,
+        bare_values=True,
         tenant_databases=True,
     )
 

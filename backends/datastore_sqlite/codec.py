@@ -117,7 +117,7 @@ def _all_entries(rows: Sequence[Row]) -> Sequence[Document]:
     return EntryDocuments((id, created_at, creator, expires_at, decode_all(values)), decoded)
 
 
-DOCUMENT: Sequence[Callable[[Row], Document]] = (_bare, _with_value, _whole, _with_content, _entry)
+DOCUMENT: Sequence[Callable[[Row], Document]] = (_bare, _with_value, _whole, _with_content, _entry, _with_value)
 """The functions that make a document from a row, by `Fields`."""
 DOCUMENTS: Sequence[Callable[[Sequence[Row]], Sequence[Document]]] = (
     _all_bare,
@@ -125,6 +125,7 @@ DOCUMENTS: Sequence[Callable[[Sequence[Row]], Sequence[Document]]] = (
     _all_whole,
     _all_with_content,
     _all_entries,
+    _all_with_value,
 )
 """The functions that make the documents of several rows, in less time than one by one."""
 new_document: Callable[[Row], Document] = partial(tuple.__new__, Document)

@@ -19,8 +19,9 @@ from datastore_sqlite.codec import AT_FIRST, DOCUMENT, DOCUMENTS, Row, are_all
 from datastore_sqlite.damage import documents_of, is_damage, reading, shown, stored_id
 from datastore_sqlite.failures import translate
 from datastore_sqlite.opened import Opened
+from datastore_sqlite.statements import TIME_LENGTH
 
-_KEY, _WITH_VALUE = Fields.KEY, Fields.VALUE
+_KEY, _WITH_VALUE, _BARE_VALUE = Fields.KEY, Fields.VALUE, Fields.BARE_VALUE
 _ROWS = 1_000
 _new = tuple.__new__  # a `partial` of it, which is best for many documents, takes longer for one
 
@@ -65,12 +66,24 @@ class Reader:
             return {}
         id = ids[0]
         try:
-            if fields is _WITH_VALUE:  # the hot path of `get`
+            if fields is _BARE_VALUE:  # the hot path of `get`
+                created_at, value = row
+                expires_at = None
+                if type(created_at) is not str:
+                    times = _times_of(created_at)
+                    if times is None:
+                        return self.read(ids, _WITH_VALUE)
+                    expires_at, created_at = times
+                fields_of = (id, created_at, "", expires_at, decode(value), None, "", "", 0, None, None, None)
+                return {id: _new(Document, fields_of)}
+            if fields is _WITH_VALUE:
                 created_at, revision, expires_at, value = row
                 fields_of = (id, created_at, revision, expires_at, decode(value), None, "", "", 0, None, None, None)
                 return {id: _new(Document, fields_of)}
             return {id: DOCUMENT[fields]((id, *row))}
         except UNDECODABLE:  # the closer look finds out what it is
+            if fields is _BARE_VALUE:
+                return self.read(ids, _WITH_VALUE)
             documents, broken = documents_of([(id, *row)], DOCUMENT[fields])
             if broken:
                 raise broken[0] from None
@@ -127,6 +140,20 @@ class Reader:
         """See `Backend.document_count`."""
         ((count,),) = self._opened.fetch(sql.COUNT_ALL, ())
         return int(count)
+
+
+def _times_of(both: object) -> tuple[str, str] | None:
+    """Return when a document expires and when it was created from the first column of a read of a bare value.
+
+    It is ``None`` if they are not what the store writes: the columns one by one show what they are.
+    """
+    if type(both) is not bytes or len(both) != 2 * TIME_LENGTH + 1 or both[TIME_LENGTH] != ord(" "):
+        return None
+    try:
+        text = both.decode("ascii")
+    except UnicodeDecodeError:
+        return None
+    return text[:TIME_LENGTH], text[TIME_LENGTH + 1 :]
 
 
 def _any_page(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from datastore.backend import Fields
 from datastore.fences import ENTRY_LENGTH, GONE, LEASE_LENGTH, LONGEST_FENCES
 from datastore_sqlite.damage import WELL_FORMED
 from datastore_sqlite.schema import TABLE
@@ -23,11 +24,23 @@ WIDTHS = [columns.count(",") + 1 for columns in COLUMNS]
 _ENTRY = "_id, createdAt, createdByAgent, expiresAt, value, metadata"
 _STORED = "CASE WHEN content IS NULL THEN value ELSE content END"
 """A value as text, or its content as bytes (`datastore_sqlite.codec`)."""
-_READ = [columns.replace("value", _STORED) for columns in (*COLUMNS, _VALUE, _ENTRY)]
+_READ = [columns.replace("value", _STORED) for columns in (*COLUMNS, _VALUE, _ENTRY, _VALUE)]
 """The columns of what is read by id or in order, by `datastore.backend.Fields`. No query finds what has a content."""
 
 READ_ONE = [f"SELECT {columns.removeprefix('_id, ')} FROM {TABLE} WHERE _id = ?" for columns in _READ]
 """These leave out the id, which the caller knows."""
+TIME_LENGTH = 27
+"""The characters of a time (`datastore.times.format_time`)."""
+READ_ONE[Fields.BARE_VALUE] = f"""
+    SELECT CASE WHEN expiresAt IS NULL THEN createdAt
+            WHEN typeof(expiresAt) = 'text' THEN CAST(expiresAt || ' ' || createdAt AS BLOB) END,
+        {_STORED}
+    FROM {TABLE} WHERE _id = ?"""
+"""Reads two columns: ``createdAt`` as text, or as bytes if the document expires, with the time of that before it.
+
+For each column of a row, Python's ``sqlite3`` releases the interpreter's lock and takes it again. A `get` of many
+threads at once takes as long as it waits for that lock.
+"""
 SCAN = [f"SELECT {columns} FROM {TABLE} WHERE _id >= ? AND _id < ? ORDER BY _id LIMIT ?" for columns in _READ]
 
 

@@ -27,7 +27,7 @@ C = TypeVar("C", list[Any], dict[str, Any])
 """For a default such as ``[]`` or ``{}``: a type checker does not know the type of its elements."""
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.001, 0.1  # seconds; a competitor is done after one round trip
-_VALUE = Fields.VALUE  # looking up the member each time would make `get` measurably slower
+_VALUE = Fields.VALUE
 
 
 class RecordCalls(Bound):
@@ -81,7 +81,7 @@ class RecordCalls(Bound):
         if type is not None or touch is not None:
             return _get_and(scope, key, default, type, touch)
         core = scope.core
-        document = core.read_one(scope.prefix + encode_key(key), _VALUE)
+        document = core.read_one(scope.prefix + encode_key(key), core.for_get)
         if document is None:
             return default
         scope.tracker.note(document, scope.agent)

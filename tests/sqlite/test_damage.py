@@ -15,6 +15,7 @@ from datastore import (
     BackendUnusableError,
     DamagedRecordError,
 )
+from datastore.backend import Fields
 from datastore.cli.app import app
 from datastore.ids import encode_key
 from tests.sqlite.files import connect, filled
@@ -198,6 +199,23 @@ def test_an_expiry_that_is_no_text_is_met_in_every_listing(store, agent, caplog,
     assert agent.get_all() == OTHERS
     agent.set("bad", 1)
     assert agent.get("bad") == 1
+
+
+@pytest.mark.parametrize("expires_at", ["NULL", "'9999-01-01T00:00:00.000000Z'", "'9999'", "x'39393939'"])
+@pytest.mark.parametrize(
+    "created_at", ["'2020'", "x'32303230'", "CAST(x'ff' AS TEXT)", "NULL", f"zeroblob({2 * 27 + 1})"]
+)
+def test_times_that_the_store_does_not_write_are_those_that_every_read_returns(store, agent, created_at, expires_at):
+    """A `get` takes both times as one column."""
+    allow_null(store)
+    edit(store, f"UPDATE agent_data_store SET createdAt = {created_at}, expiresAt = {expires_at} WHERE _id = ?", (ID,))
+    if expires_at.startswith("x"):
+        with pytest.raises(DamagedRecordError, match=ID):
+            agent.get("bad")
+        return
+    agent.get("bad")
+    one, several = (store.backend.read(ids, Fields.BARE_VALUE)[ID] for ids in ([ID], [ID, "u:default:?"]))
+    assert one[:2] + one[3:] == several[:2] + several[3:]  # all but the revision
 
 
 def test_metadata_that_nobody_can_read_is_not_merged_with(store, agent):

@@ -174,6 +174,22 @@ class Abilities(Topic):
                 assert backend.read([write.id], Fields.ALL) == {write.id: document}
                 assert backend.read([write.id], Fields.CONTENT)[write.id].value["data"] == content
 
+    def test_a_bare_value_is_read_with_its_times(self, backend: Backend) -> None:
+        """One or several, whether or not they expire."""
+        if not backend.capabilities.bare_values:
+            not_applicable("bare_values is not declared")
+        apply(backend, [put("a", {"a": [1]}), put("b", None, expires_at=at(10)), put("c", "c" * 100_000)])
+        keys = ("a", "b", "c", "missing")
+        whole = backend.read([id_of(key) for key in keys], Fields.ALL)
+        together = backend.read([id_of(key) for key in keys], Fields.BARE_VALUE)
+        one_by_one: dict[str, Document] = {}
+        for key in keys:
+            one_by_one.update(backend.read([id_of(key)], Fields.BARE_VALUE))
+        for found in (together, one_by_one):
+            assert {id: _as_bare(document) for id, document in found.items()} == {
+                id: _as_bare(document) for id, document in whole.items()
+            }
+
     def test_entries_are_read_with_what_they_are_made_of(self, backend: Backend) -> None:
         """Few or many together, forward and backward: each field is as in a read of the whole, and none is shared."""
         if not backend.capabilities.entries:
@@ -256,6 +272,10 @@ class Abilities(Topic):
         if not backend.capabilities.supports("purge"):
             with pytest.raises(UnsupportedError):
                 store.purge_expired()
+
+
+def _as_bare(document: Document) -> tuple[object, ...]:
+    return document.id, document.created_at, document.expires_at, document.value
 
 
 def _as_entry(document: Document) -> tuple[object, ...]:
