@@ -57,7 +57,7 @@ class Settings:
     timeout: float = 10.0
     create: bool = True
     mmap: bool = False
-    pool: int = 16
+    pool: int = 32
     tenant: bool = False
     read_only: bool = False
     earlier_format: bool = False

@@ -26,7 +26,7 @@ def connect(url: Url) -> Backend:
 
     Parameters of the URL: ``synchronous`` (``normal`` or ``full``), ``timeout`` (seconds to wait for a lock, 10),
     ``create`` (``false`` refuses to create a file), ``mmap`` (``true`` reads from a memory map of the file, which
-    kills the process if the file is truncated meanwhile), ``pool`` (the most connections, 16),
+    kills the process if the file is truncated meanwhile), ``pool`` (the most connections, 32),
     ``isolation`` (``database`` for a separate file for each tenant, beside the one that the URL names), ``mode``
     (``ro`` opens the file only for reading).
 
@@ -52,7 +52,7 @@ def _settings(url: Url) -> Settings:
         timeout=url.parameter("timeout", _timeout, 10.0),
         create=url.parameter("create", boolean, True),
         mmap=url.parameter("mmap", boolean, False),
-        pool=url.parameter("pool", positive, 16),
+        pool=url.parameter("pool", positive, 32),
         read_only=url.read_only,
         earlier_format=url.earlier_format,
     )

@@ -45,9 +45,9 @@ def test_three_hundred_threads_share_a_few_connections(tmp_path):
             most = max(most, len(list(DESCRIPTORS.iterdir())) - before)
         crowd.join()
         assert right == [True] * 1_500
-        # 16 connections, each with a file and its log; one index of the log; and this listing.
-        assert most <= 2 * 16 + 1 + 1
-        assert len(store.backend._opened.connections._open_ones()) <= 16
+        # 32 connections, each with a file and its log; one index of the log; and this listing.
+        assert most <= 2 * 32 + 1 + 1
+        assert len(store.backend._opened.connections._open_ones()) <= 32
 
 
 def test_the_url_says_how_many_connections_there_may_be(tmp_path):
