@@ -46,7 +46,8 @@ def body_of(
     Raises:
         DataStoreError: What the call raises before it asks the database.
     """
-    told = {name: _prepared(name, value) for name, value in arguments.items()}
+    more_of_it = APPENDING.get(call.__name__)  # a tuple of all that a call was given one by one
+    told = {name: value if name == more_of_it else _prepared(name, value) for name, value in arguments.items()}
     try:
         parts = [_part(name, value) for name, value in told.items()]
     except DataStoreError:
@@ -65,7 +66,7 @@ def _prepared(name: str, value: Any) -> Any:
         return seconds(value) if is_a(value, timedelta) else value
     if name == "keys" and type(value) is not list:
         return list(keys_of(value))
-    if name == "items" and type(value) is not tuple:  # those of `append` are one
+    if name == "items":
         return list(items_of(value))
     if name == "texts":
         return _texts(value)

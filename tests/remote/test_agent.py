@@ -124,6 +124,15 @@ def test_computing_a_value_is_two(data_store, requests):
     assert requests == ["compute_begin", "compute_end"]
 
 
+@pytest.mark.parametrize("make", [list, tuple, iter, dict])
+def test_items_of_a_batch_may_be_given_in_any_form(data_store, make):
+    """Those of `append` are a tuple, and are sent otherwise."""
+    data_store.set_many(make((("key", 1), ("other", 2))))
+    data_store.add_many(make((("new", 3),)))
+    assert data_store.get_all() == {"key": 1, "new": 3, "other": 2}
+    assert data_store.append("list", 1, ("a", 2)) == [1, ["a", 2]]
+
+
 def test_a_type_costs_one_more_and_a_misfit_counts_no_access(data_store, requests):
     class Plan(BaseModel):
         goal: str
