@@ -12,6 +12,7 @@ from tests.simulation.dynamodb import DynamoDatabase
 from tests.simulation.firestore import FirestoreDatabase
 from tests.simulation.memory import MemoryDatabase
 from tests.simulation.redis import RedisDatabase
+from tests.simulation.served import ServedDatabase
 from tests.simulation.sqlite import SqliteDatabase
 from tests.simulation.tokens import TokenDatabase
 
@@ -23,6 +24,7 @@ BACKENDS: dict[str, Callable[[], Database]] = {
     "dynamodb": DynamoDatabase,
     "firestore": FirestoreDatabase,
     "redis": RedisDatabase,
+    "served": ServedDatabase,
 }
 """The models of databases, by the name that the command line takes."""
 

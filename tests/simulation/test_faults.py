@@ -17,6 +17,7 @@ from tests.simulation import (
     memory_faulty,
     own_faulty,
     redis_faulty,
+    served_faulty,
 )
 from tests.simulation.playing import BACKENDS, draw, play, shrunk
 from tests.simulation.tokens import TokenDatabase
@@ -37,6 +38,7 @@ FAULTY: dict[tuple[str, str], Callable[[], Database]] = {
     **{("dynamodb", name): database for name, database in dynamodb_faulty.FAULTY.items()},
     **{("firestore", name): database for name, database in firestore_faulty.FAULTY.items()},
     **{("redis", name): database for name, database in redis_faulty.FAULTY.items()},
+    **{("served", name): database for name, database in served_faulty.FAULTY.items()},
 }
 """The databases that have one fault each, by the backend and the fault."""
 
@@ -147,6 +149,17 @@ FINDS = {
         "Redis removes a record as soon as it has expired, by the clock of who wrote it", 44, 3
     ),
     ("redis", "nothing is synced"): Find("Nothing is synced, although `appendfsync always` was promised", 22, 3),
+    ("served", "a repeat without its key"): Find(
+        "The client sends a write whose answer was lost again as if it were another one", 52, 3
+    ),
+    ("served", "an answer cut short"): Find("The client takes what has arrived of an answer for all of it", 2, 2),
+    ("served", "a write made again"): Find("The server makes a write again that arrives again", 52, 3),
+    ("served", "an outage for missing"): Find(
+        "The server says of a value that it cannot ask the database for that there is none", 2111, 7
+    ),
+    ("served", "a namespace forgotten"): Find(
+        "The server does everything in the first namespace that a token has named", 46, 2
+    ),
 }
 
 

@@ -168,7 +168,7 @@ class Orders:
         self._follows = [places.get(id(effect.follows), 0) for effect in self.effects]
         self._told_apart = self._needed | sum({bit for bit in self._follows if not self._needed & bit})
         """Those without which others cannot take place."""
-        self._returned = {effect.call.invoked: effect.call.returned for effect in self.effects}
+        self._returned = {effect.call.invoked: effect.call.over for effect in self.effects}
 
     def _after(self, index: int, chosen: int | None, before: int) -> tuple[int, ...]:
         """Return the numbers of the states that an effect may make of one.

@@ -9,6 +9,7 @@ from datastore.backend import Backend
 from datastore.conformance.simulation.network import Client
 
 if TYPE_CHECKING:
+    from datastore.conformance.simulation.plans import ProcessPlan
     from datastore.conformance.simulation.world import Process, World
 
 
@@ -48,6 +49,20 @@ class Connected(Protocol):
 
     def left_open(self, process: Process) -> int:
         """Return how many connections a process has that has closed its store."""
+
+
+@runtime_checkable
+class Peopled(Protocol):
+    """A database to which processes of a kind of their own belong, such as a server and those that speak to it."""
+
+    def process(self, world: World, plan: ProcessPlan) -> Process:
+        """Return the process of a plan."""
+
+    def begin(self, world: World) -> None:
+        """Start whatever runs besides these processes."""
+
+    def end(self) -> None:
+        """End it: all others have ended."""
 
 
 @runtime_checkable

@@ -73,7 +73,7 @@ def birth(call: Call) -> tuple[float, float]:
 
 def changed_until(call: Call) -> float:
     """Return when a call has made its last change; infinity if nobody knows."""
-    return inf if "request late" in call.faults else call.returned
+    return inf if "request late" in call.faults else call.over
 
 
 def written(state: State, call: Call, **more: Any) -> State:
@@ -165,7 +165,7 @@ def done_again(call: Call, key: str, step: Step) -> Effects:
                         yield after._replace(doomed=((call.invoked, remembered),))
 
     for _ in call.blurs[:MOST_REPEATED]:
-        yield Effect(at(call, key), call, fleeting, optional=True, until=call.returned, excuse=True)
+        yield Effect(at(call, key), call, fleeting, optional=True, until=call.over, excuse=True)
 
 
 def is_doomed_by(call: Call, state: State) -> bool:

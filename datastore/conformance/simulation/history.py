@@ -11,6 +11,8 @@ from datastore.conformance.simulation.luck import ANSWERED, HARMLESS
 
 BEGAN = 1_000_000_000
 """What a right clock shows when a run begins, in seconds since the epoch."""
+SERVED_AGENT = "agent"
+"""What every token calls its agent."""
 CLEARS_UNTIL_EMPTY = "clears until empty"
 """`clear` also removes what is written while it is at work, even under a key that it has removed before."""
 COUNTS_WHAT_IT_LISTED = "counts what it listed"
@@ -70,8 +72,22 @@ class Call:
     """Whether the database lost records in this run that nobody had removed, and that were acknowledged."""
     restored: bool = False
     """Whether an import of this run has brought back what is kept around the records (`names.AREAS`)."""
+    served: bool = False
+    """Whether a server makes it."""
+    strikes: list[str] = field(default_factory=list)
+    """What happened between its process and the server. No write is done twice for that: only reads are."""
     notes: dict[str, Any] = field(default_factory=dict)
     """What it has found out on its way: see `Sight.notes`."""
+
+    @property
+    def agent(self) -> str:
+        """The agent's name. Threads that share a token are one agent."""
+        return SERVED_AGENT if self.served else self.thread
+
+    @property
+    def over(self) -> float:
+        """When nothing of it is under way any more. A server goes on with a call whose process has given it up."""
+        return inf if self.served and self.error is not None else self.returned
 
     @property
     def is_blurred(self) -> bool:

@@ -6,7 +6,7 @@ import functools
 import sys
 from collections.abc import Callable, Mapping
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datastore import deadlines
 from datastore.conformance.simulation.interrupts import LINES, interrupt
@@ -14,6 +14,7 @@ from datastore.conformance.simulation.luck import FAULTS, MORE
 from datastore.conformance.simulation.scheduling import Killed
 
 if TYPE_CHECKING:
+    from datastore.conformance.simulation.scheduling import Task
     from datastore.conformance.simulation.world import Process, World
 
 REQUEST_SECONDS = 5.0
@@ -55,6 +56,20 @@ class TooManyRequestsError(ClientError):
 def _said(what: str | Callable[[], str], fault: str | None) -> str:
     """Return the line of the story for a request."""
     return f"    {what if isinstance(what, str) else what()}{f': {fault}' if fault else ''}"
+
+
+class Strike(NamedTuple):
+    """What happens to a request."""
+
+    fault: str | None
+    there: float
+    """How long it takes to arrive, in seconds."""
+    back: float
+    """How long its answer takes."""
+    part: int
+    """How many of its parts are done, if that is what goes wrong."""
+    jump: float
+    """How far the clock jumps, if that is what goes wrong."""
 
 
 class Client:
@@ -114,29 +129,7 @@ class Client:
         patience = self.patience()
         if world.calm:  # nothing is drawn, and nobody reads the story
             return carry_out(None)
-        task.requests += 1
-        label = f"{task.label}#{task.requests}"
-        fault = None if self.process.is_spared else world.luck.fault(task.random)
-        if world.plan.faults is not None:
-            fault = world.plan.faults.get(label)
-        there, back = world.luck.delay(task.random), world.luck.delay(task.random)
-        part, jump = task.random.randrange(size), -20.0 + 40.0 * task.random.random()
-        if label in world.plan.muted or (fault not in FAULTS and fault not in MORE and fault not in own):
-            fault = None
-        if fault is not None:
-            world.happened[label] = fault
-            world.note(task, fault)
-        world.tell(task.name, functools.partial(_said, what, fault))
-        if fault == "interrupted":
-            if task in world.calls:
-                world.interrupting[task] = int(task.random.expovariate(1 / LINES))
-            fault = None
-        if fault == "clock jump":
-            self.process.offset += jump
-            fault = None
-        if fault == "made anew":
-            world.make_anew()
-            fault = None
+        fault, there, back, part, jump = self.struck(task, what, size, own, world.note)
         if fault == "killed before":
             self.process.kill()
         if fault == "reset before":
@@ -186,3 +179,46 @@ class Client:
         if fault in ("error after", "partly done"):
             raise ServerError("500: something broke")
         return answer
+
+    def struck(
+        self,
+        task: Task,
+        what: str | Callable[[], str],
+        size: int,
+        own: Mapping[str, Any],
+        note: Callable[[Task, str], None],
+    ) -> Strike:
+        """Draw what happens to a request, tell of it, and let happen what can happen to its process now.
+
+        Args:
+            task: Who sends it.
+            what: As `request`.
+            size: As `request`.
+            own: The database's own faults that can happen to it, by name.
+            note: Notes what happens to it, in its call.
+        """
+        world = self.world
+        task.requests += 1
+        label = f"{task.label}#{task.requests}"
+        fault = None if self.process.is_spared else world.luck.fault(task.random)
+        if world.plan.faults is not None:
+            fault = world.plan.faults.get(label)
+        there, back = world.luck.delay(task.random), world.luck.delay(task.random)
+        part, jump = task.random.randrange(size), -20.0 + 40.0 * task.random.random()
+        if label in world.plan.muted or (fault not in FAULTS and fault not in MORE and fault not in own):
+            fault = None
+        if fault is not None:
+            world.happened[label] = fault
+            note(task, fault)
+        world.tell(task.name, functools.partial(_said, what, fault))
+        if fault == "interrupted":
+            if task in world.calls:
+                world.interrupting[task] = int(task.random.expovariate(1 / LINES))
+            fault = None
+        if fault == "clock jump":
+            self.process.offset += jump
+            fault = None
+        if fault == "made anew":
+            world.make_anew()
+            fault = None
+        return Strike(fault, there, back, part, jump)

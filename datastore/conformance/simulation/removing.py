@@ -49,7 +49,7 @@ def purged(call: Call, keys: Iterable[str]) -> Effects:
 
     if not isinstance(call.error, UnsupportedError):
         for key in keys:
-            yield Effect(at(call, key), call, step, optional=True, until=inf if call.is_blurred else call.returned)
+            yield Effect(at(call, key), call, step, optional=True, until=inf if call.is_blurred else call.over)
 
 
 def removed(
@@ -71,7 +71,7 @@ def removed(
                 if state is not None and state.revision in (None, if_revision):
                     yield None
 
-            yield Effect(at(call, key), call, removed, optional=True, until=call.returned, excuse=True)
+            yield Effect(at(call, key), call, removed, optional=True, until=call.over, excuse=True)
         return
 
     # After a lost answer, only the time when a record was created tells whether it is the one that the delete was for
@@ -113,22 +113,22 @@ def removed(
                 yield state._replace(listed=call.invoked)
 
         # What had expired when it was listed does not count, and may be another record when it is removed.
-        lists = Effect(at(call, key), call, as_expired, optional=True, until=call.returned, excuse=True)
+        lists = Effect(at(call, key), call, as_expired, optional=True, until=call.over, excuse=True)
         yield lists
         yield Effect(
-            at(call, key), call, lambda *_: (None,), optional=True, until=call.returned, excuse=True, follows=lists
+            at(call, key), call, lambda *_: (None,), optional=True, until=call.over, excuse=True, follows=lists
         )
     if call.name == "blob_delete" and call.is_unanswered and call.clocks_differ:
         # It is done, takes what was put since for an older one, and looks once more.
-        yield Effect(at(call, key), call, lambda *_: (None,), optional=True, until=call.returned, excuse=True)
+        yield Effect(at(call, key), call, lambda *_: (None,), optional=True, until=call.over, excuse=True)
     if call.name in CLEARS and CLEARS_UNTIL_EMPTY in call.limits:
         for _ in range(_MOST_REMOVED):
-            yield Effect(at(call, key), call, step, optional=True, until=call.returned, excuse=True)
+            yield Effect(at(call, key), call, step, optional=True, until=call.over, excuse=True)
     # Sent again, a request to remove everything that has no version removes what was made since, and may count it.
     repeated = len(call.unanswered) if call.name in CLEARS and call.blind else 0
     for _ in range(min(repeated, MOST_REPEATED)):
         yield Effect(
-            at(call, key), call, lambda *_: (None,), optional=True, until=call.returned, excuse=True, counted=counted
+            at(call, key), call, lambda *_: (None,), optional=True, until=call.over, excuse=True, counted=counted
         )
 
     def not_later(state: Stored, _: int | None) -> Iterator[Stored]:
@@ -138,7 +138,7 @@ def removed(
     # What it has listed it knows by its creation, but not if one and the same write has created it twice.
     listed_once = call.name == "delete_where" and call.is_unanswered
     if (guessed or listed_once) and if_revision is None:
-        yield Effect(at(call, key), call, not_later, optional=True, until=call.returned, excuse=True, follows=once)
+        yield Effect(at(call, key), call, not_later, optional=True, until=call.over, excuse=True, follows=once)
     if may_arrive(call) and (call.name in CLEARS or call.name == "delete"):
         clears = call.name in CLEARS
         blindly = CLEARS_BY_TIME not in call.limits if clears else DELETES_BLINDLY in call.limits

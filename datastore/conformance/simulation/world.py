@@ -26,6 +26,7 @@ from datastore.conformance.simulation.network import Client
 from datastore.conformance.simulation.plans import CallPlan, Plan, ProcessPlan, Seen, ThreadPlan
 from datastore.conformance.simulation.scheduling import Killed, Scheduler, Task
 from datastore.conformance.simulation.seams import simulated
+from datastore.core import Core
 
 GRID = 64
 """Clocks show multiples of this many microseconds, plus one of their own. So no two records are created at the same
@@ -102,6 +103,8 @@ class Process:
         """Whether it goes on as the child of a fork, to which the connections of its parent do not belong."""
         self._tasks: list[Task] = []
         self.store: DataStore
+        self.cores: tuple[Core, ...] = ()
+        """What its stores are made of."""
         self._running = 0
         self._made = 0
         self._shown = 0
@@ -118,7 +121,7 @@ class Process:
             task = self.task(f"{self.name}.open")
             self.world.scheduler.spawn(task, lambda: self._connect(task))
         else:
-            self._open(self.world.database.adapter(Client(self.world, self)))
+            self.open()
 
     def _connect(self, task: Task) -> None:
         """Connect to the database. If that fails again and again, it is spared further faults."""
@@ -130,23 +133,61 @@ class Process:
             attempts += 1
             made = world.made_anew
             try:
-                backend = world.database.adapter(Client(world, self))
+                self.open()
             except DataStoreError as error:
                 world.tell(task.name, f"connect -> {said_by(error)}"[:300])
                 # While somebody makes the database again, the error may say to connect again, and so it is done.
                 if self.is_spared and not error.retryable and world.made_anew == made:
                     world.faults.append(f"{task.name} cannot connect: {said_by(error)}")
+                    world.ended()
                     return
                 world.scheduler.sleep(1.0)
             else:
                 self.is_spared = False
-                self._open(backend)
                 return
 
-    def _open(self, backend: Backend) -> None:
+    def open(self) -> None:
+        """Open the store, and begin the threads."""
+        self.keep(self.world.database.adapter(Client(self.world, self)))
+        self.begin()
+
+    def keep(self, backend: Backend, **options: Any) -> None:
+        """Make its store, over a backend."""
+        options = self.plan.options | options
+        self.store = DataStore(backend, clock=self.clock, max_seconds=MAX_SECONDS, **options)
+        self.cores = (self.store._core,)
+        self.world.cores += self.cores
+
+    def agent(self, thread: ThreadPlan, name: str) -> AgentDataStore:
+        """Return the store that a thread works with."""
+        return self.store.agent(thread.user, name, thread.namespace)
+
+    def close(self) -> None:
+        """Close what it has opened."""
+        self.store.close()
+
+    def makes(self, name: str) -> bool:
+        """Return whether a call can be made in this process."""
+        return True
+
+    def calls_of(self, task: Task) -> Iterable[Call]:
+        """Return the calls that a task of this process is at work for."""
+        call = self.world.calls.get(task)
+        return () if call is None else (call,)
+
+    @property
+    def timekeeper(self) -> Process:
+        """The process whose clock its calls go by."""
+        return self
+
+    @property
+    def is_served(self) -> bool:
+        """Whether a server makes its calls."""
+        return False
+
+    def begin(self) -> None:
+        """Begin the threads."""
         world = self.world
-        self.store = DataStore(backend, clock=self.clock, max_seconds=MAX_SECONDS, **self.plan.options)
-        world.stores.append(self.store)
         self._running = len(self.plan.threads)
         for thread in self.plan.threads:
             task = self.task(f"{self.name}.t{thread.number}")
@@ -172,8 +213,9 @@ class Process:
             shown += GRID
         world.shown.add(shown)
         task = world.scheduler.current
-        if task is not None and (call := world.calls.get(task)) is not None:
-            call.low, call.high = min(call.low, shown), max(call.high, shown)
+        if task is not None:
+            for call in self.calls_of(task):
+                call.low, call.high = min(call.low, shown), max(call.high, shown)
         return shown / 1e6
 
     def kill(self) -> None:
@@ -191,7 +233,7 @@ class Process:
             for task in self._tasks:
                 if not task.done and not task.vanished:
                     world.scheduler.kill(task)
-            again = Process(world, self.plan, self.lives + 1)
+            again = type(self)(world, self.plan, self.lives + 1)
             again.offset = self.offset
             world.scheduler.later(0.5, lambda: again.start(dict(self.places)))
 
@@ -202,9 +244,10 @@ class Process:
             goes_on: ``"parent"``: the child ends at once, and nothing is seen of it. ``"child"``: the parent ends at
                 once, as a daemon's does. The child has the parent's store as it was, and of its threads this one alone.
         """
-        scheduler, core = self.world.scheduler, self.store._core
+        scheduler, cores = self.world.scheduler, self.cores
         me, until = scheduler._me(), scheduler.now + forks.SECONDS
-        core.hold()
+        for core in cores:
+            core.hold()
         clean = True
         while self._others_are_inside(me):
             if scheduler.now > until:
@@ -212,9 +255,11 @@ class Process:
                 break
             scheduler.doze(_LOOKS, until)
         if clean:
-            core.before_fork()
+            for core in cores:
+                core.before_fork()
         if goes_on == "parent":
-            core.resume()
+            for core in cores:
+                core.resume()
             return
         self.world.killed += 1  # what the parent had counted and not written is lost
         for task in self._tasks:
@@ -222,36 +267,40 @@ class Process:
                 scheduler.vanish(task)
         self._running = 1
         self.is_child = True
-        core.after_fork(clean)
+        for core in cores:
+            core.after_fork(clean)
 
     def _others_are_inside(self, me: Task) -> bool:
         # A call under way may start a thread, as the first of a lease does: who was there before is not enough.
         frames = sys._current_frames()
         return any(
-            not task.done and not task.vanished and forks._is_inside(frames.get(task.ident or 0), self.store._core)
+            not task.done and not task.vanished and forks._is_inside(frames.get(task.ident or 0), core)
             for task in self._tasks
             if task is not me
+            for core in self.cores
         )
 
     def _live(self, plan: ThreadPlan, task: Task) -> None:
         world = self.world
         seen = Sight(self.store, self.clock, self.fork, world.scheduler.sleep, lambda: world.scheduler.now)
-        store = self.store.agent(plan.user, task.name, plan.namespace)
+        store = self.agent(plan, task.name)
         while self.places[plan.number] < len(plan.calls):
             call = plan.calls[self.places[plan.number]]
             task.label = f"p{self.plan.number}.t{plan.number}.{call.number}"
             task.random, task.requests, task.helpers = Random(f"{world.plan.seed} {task.label}"), 0, 0
             world.scheduler.sleep(call.pause)
             self.places[plan.number] += 1
-            world.make(task, store, seen, plan, call)
+            if self.makes(call.name):
+                world.make(task, store, seen, plan, call)
         self._running -= 1
         if not self._running:
             task.label, task.requests = f"p{self.plan.number}.close", 0
-            self.store.close()
+            self.close()
             self.has_ended = True
             left_open: Callable[[Process], int] | None = getattr(world.database, "left_open", None)
             if left_open is not None and not self.is_child and (connections := left_open(self)):
                 world.faults.append(f"{self.name} has left {connections} connections open")
+            world.ended()
 
 
 class World:
@@ -285,8 +334,10 @@ class World:
         self.shown: set[int] = set()
         self.processes: list[Process] = []
         """All that have begun, the dead ones among them."""
-        self.stores: list[DataStore] = []
-        """All stores, so that the garbage collector closes none of them."""
+        self.cores: list[Core] = []
+        """What all stores are made of, so that the garbage collector closes none of them."""
+        self.left = len(plan.processes)
+        """How many processes of the plan have not ended."""
         self.story: list[tuple[float, str, str | Callable[[], str]]] = []
         self.faults: list[str] = []
         """What no run may have."""
@@ -304,8 +355,20 @@ class World:
 
     def note(self, task: Task, fault: str) -> None:
         """Note what happened to a request of a call."""
-        if (call := self.calls.get(task)) is not None:
+        for call in task.owner.calls_of(task):
             call.faults.append(fault)
+
+    def strike(self, task: Task, fault: str) -> None:
+        """Note what happened to a request of a call on its way to a server."""
+        if (call := self.calls.get(task)) is not None:
+            call.strikes.append(fault)
+
+    def ended(self) -> None:
+        """Note that a process of the plan has ended."""
+        self.left -= 1
+        end: Callable[[], None] | None = getattr(self.database, "end", None)
+        if not self.left and end is not None:
+            end()
 
     def restart(self, how: float) -> None:
         """Stop the database, and start it again. It keeps what it has acknowledged.
@@ -356,13 +419,14 @@ class World:
             self._moment_now(),
             self.scheduler.now,
             limits=self.database.limits,
+            served=task.owner.is_served,
         )
         self.history.append(call)
         self.calls[task] = call
         seen.notes = call.notes
         if not self.calm:
             self.tell(task.name, lambda: f"{call} for {who.user}")
-        clock = task.owner.shows()
+        clock = task.owner.timekeeper.shows()
         try:
             try:
                 call.result = self.doing(plan.name)(store, seen, *arguments)
@@ -382,7 +446,7 @@ class World:
         call.returned, call.ended = self._moment_now(), self.scheduler.now
         if call.error is None and call.low > call.high:
             # Whoever does not look at the clock must not see what has expired either.
-            call.low, call.high = sorted((clock, task.owner.shows()))
+            call.low, call.high = sorted((clock, task.owner.timekeeper.shows()))
         if call.name.startswith(
             "blob_"
         ):  # whoever puts a blob also removes what has expired by the clock of its process
@@ -407,14 +471,18 @@ class World:
         logger.addHandler(handler)
         try:
             with simulated(self.scheduler, self.plan.seed, self._replaced()):
+                make: Callable[[World, ProcessPlan], Process] = getattr(self.database, "process", Process)
+                begin: Callable[[World], None] | None = getattr(self.database, "begin", None)
+                if begin is not None:
+                    begin(self)
                 for process in self.plan.processes:
-                    Process(self, process).start({thread.number: 0 for thread in process.threads})
+                    make(self, process).start({thread.number: 0 for thread in process.threads})
                 self.scheduler.run()
         finally:
             logger.removeHandler(handler)
             logger.propagate = propagates
-            for store in self.stores:
-                store._core._left.detach()
+            for core in self.cores:
+                core._left.detach()
         if self.scheduler.problem is not None:
             self.faults.append(self.scheduler.problem)
 
@@ -434,8 +502,8 @@ class World:
             process.name = "audit"
             process.start({thread.number: 0 for thread in threads})
             scheduler.run()
-        for store in self.stores:
-            store._core._left.detach()
+        for core in self.cores:
+            core._left.detach()
         if scheduler.problem is not None:
             self.faults.append(scheduler.problem)
 

@@ -167,7 +167,7 @@ def claim(call: Call, ttl: float) -> Effects:
     def taken(view: State) -> State:
         value = value_of(view)
         attempts = value.get("claim", {}).get("attempts", 0) + 1
-        value["claim"] = {"by": call.thread, "until": "", "attempts": attempts}
+        value["claim"] = {"by": call.agent, "until": "", "attempts": attempts}
         return written(view, call, value=plain(value), revision=None, held=until)
 
     def may_take(state: Stored, _: int | None) -> Iterator[Stored]:
@@ -247,7 +247,7 @@ def touched(call: Call, key: str, ttl: float | None) -> Effects:
         # It was done, and before it was sent again, the record was gone, or somebody else has written. What was created
         # later is left alone.
         first = None if in_vain else done
-        yield Effect(at(call, key), call, again, optional=True, until=call.returned, excuse=True, follows=first)
+        yield Effect(at(call, key), call, again, optional=True, until=call.over, excuse=True, follows=first)
     if may_arrive(call):
         yield Effect(at(call, key), call, late, optional=True, excuse=True)
     yield done

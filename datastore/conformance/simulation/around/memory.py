@@ -37,12 +37,14 @@ def _vector(text: str) -> list[float]:
     return [0.125 + (hashed >> 8 * place & 255) / 256 for place in range(_SIZE)]  # as float32 has them
 
 
-_EMBEDDER = Embedder(lambda texts: list(map(_vector, texts)), _SIZE, "hashes", splitter=_SPLITTER)
+EMBEDDER = Embedder(lambda texts: list(map(_vector, texts)), _SIZE, "hashes", splitter=_SPLITTER)
 
 
 def with_embedder(store: AgentDataStore) -> AgentDataStore:
     """Return a store whose texts get vectors."""
-    scope_of(store).core.root.embedder = _EMBEDDER
+    core = scope_of(store).core.root
+    if core.embedder is None:  # of a store that is served the host has it
+        core.embedder = EMBEDDER
     return store
 
 
