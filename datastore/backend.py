@@ -608,8 +608,10 @@ class Backend(ABC):
     def find_few(self, range: IdRange, query: Query, fields: Fields, limit: int) -> Sequence[Document] | None:
         """Return the documents of a range that match a query, in id order, if they are few and that takes one step.
 
-        It makes no difference but to the time: planning takes longer than looking up a few documents in this process.
-        The store asks for it where a query has an outline, and plans if the answer is ``None``, as it is here.
+        It makes no difference but to the time: planning takes longer than looking up a few documents in this process,
+        and on a server it takes time to see that a page of many documents is not too large. The store asks for it where
+        a query has an outline, and plans if the answer is ``None``, as it is here. A server should be asked only where
+        few are likely.
 
         Args:
             range: The ids.

@@ -9,7 +9,7 @@ from datastore.adapters.composed import ComposedBackend
 from datastore.adapters.knowledge import Memory
 from datastore.adapters.remembering import REMEMBERED
 from datastore.administration import Diagnostic
-from datastore.backend import Capabilities, DocumentPage, Fields, IdRange, NamespaceStats, Plan, Query
+from datastore.backend import Capabilities, Document, DocumentPage, Fields, IdRange, NamespaceStats, Plan, Query
 from datastore.places import Place
 from datastore.queries.shaping import Sort
 from datastore.queries.tree import Path
@@ -102,6 +102,13 @@ class PostgresBackend(ComposedBackend):
         Requests: 1; 0 for an empty range.
         """
         return self._finder.find(range, cast("PostgresPlan", plan), fields, limit, after, reverse=reverse)
+
+    def find_few(self, range: IdRange, query: Query, fields: Fields, limit: int) -> Sequence[Document] | None:
+        """See `Backend.find_few`.
+
+        Requests: 1; 0 for an empty range, or if queries like this one are not known to find few.
+        """
+        return self._finder.few(range, query, fields, limit)
 
     def find_first(
         self,

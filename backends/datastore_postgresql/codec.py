@@ -31,11 +31,13 @@ space."""
 _EXPONENT = re.compile(r"e[+\d]")
 ESCAPE = "\x01"
 """Begins a name with a NUL, which no column of text can hold."""
-_VALUE = """coalesce("valueText", "value"::text)"""
+ESCAPED = "\x02"
+"""Comes after every text that begins like this, and before most others."""
+VALUE = """coalesce("valueText", "value"::text)"""
 _METADATA = """coalesce("metadataText", "metadata"::text)"""
 SIZE = """coalesce("bytes", octet_length("value"::text), octet_length("valueText"), 0)"""
 KEY = '"_id", "expiresAt"'
-FOR_VALUE = f'"_id", "createdAt", "revision", "expiresAt", {_VALUE}, "content"'
+FOR_VALUE = f'"_id", "createdAt", "revision", "expiresAt", {VALUE}, "content"'
 PROVENANCE = (
     f'{_METADATA}, "createdByAgent", "updatedAt", "accessCount", "lastAccessedByAgent", "lastAccessedAt", '
     '"updatedByAgent"'
@@ -52,8 +54,7 @@ RAW = {
 }
 """The columns that these are made of, and the size."""
 UNLESS_SURE = {
-    fields: columns.replace(_VALUE, f"CASE WHEN sure THEN NULL ELSE {_VALUE} END")
-    for fields, columns in COLUMNS.items()
+    fields: columns.replace(VALUE, f"CASE WHEN sure THEN NULL ELSE {VALUE} END") for fields, columns in COLUMNS.items()
 }
 """The same, without the values of those rows that need no closer look."""
 CONDITIONS = "coalesce(\"token\", '-'), coalesce(\"recentWrites\", ''), coalesce(\"fences\", '')"

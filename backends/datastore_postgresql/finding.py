@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from datastore.adapters.pushdown import push, query_of
-from datastore.backend import DocumentPage, Fields, IdRange, Plan, Query
+from datastore.backend import Document, DocumentPage, Fields, IdRange, Plan, Query
 from datastore.ids import scope_of
 from datastore.places import Place
 from datastore.queries.shaping import Sort
@@ -17,7 +17,7 @@ from datastore_postgresql.building import build
 from datastore_postgresql.client import Session
 from datastore_postgresql.indexes import Index, best_search, declare, ways_of
 from datastore_postgresql.queries import Sql, as_json
-from datastore_postgresql.reading import Asked, Narrowed, Reader
+from datastore_postgresql.reading import MOST_FEW, Asked, Narrowed, Reader
 from datastore_postgresql.sorting import behind, order_of
 
 _MOST_KNOWN = 256
@@ -32,12 +32,15 @@ class PostgresPlan(Plan):
 
     Attributes:
         asked: What is asked of the rows.
+        known: What is known of its outline, if anything is.
     """
 
     asked: Asked
+    known: Known | None = None
 
 
-class Known(NamedTuple):
+@dataclass(slots=True)
+class Known:
     """What a plan holds for all queries with its outline (`datastore.queries.outlines`)."""
 
     narrowed: Narrowed
@@ -46,6 +49,8 @@ class Known(NamedTuple):
     """The types of the parameters."""
     longest: int
     """How many characters of a text tell where it is in the index."""
+    finds_few: bool | None = None
+    """Whether the first answer was small, and no later one was too large to be read by `Reader.few`."""
 
     def parameters(self, query: Query) -> dict[str, Any] | None:
         """Return the parameters for a query, one for each constant; ``None`` if its SQL may be another one."""
@@ -89,10 +94,10 @@ class Finder:
         scope = scope_of(range)
         namespace = None if scope is None else scope[1]
         outline = None if query.outline is None else (query.outline, namespace)
-        known = self._known.get(outline)
+        known = None if outline is None else self._known.get(outline)
         parameters = None if known is None else known.parameters(query)
         if known is not None and parameters is not None:
-            return _plan(query, _NOTHING_LEFT, Asked(known.narrowed, parameters, query), known.index_name)
+            return _plan(query, _NOTHING_LEFT, Asked(known.narrowed, parameters, query), known.index_name, known)
         sql = Sql()
         found = push(query, sql, tuple)
         if found is None:
@@ -122,7 +127,29 @@ class Finder:
 
         Requests: 1; 0 for an empty range.
         """
-        return self._reader.page(range, fields, limit, after, plan.asked, reverse=reverse)
+        page = self._reader.page(range, fields, limit, after, plan.asked, reverse=reverse)
+        if plan.known is not None and plan.known.finds_few is None:
+            plan.known.finds_few = plan.asked.narrowed.is_found and len(page.documents) <= MOST_FEW // 2
+        return page
+
+    def few(self, range: IdRange, query: Query, fields: Fields, limit: int) -> Sequence[Document] | None:
+        """See `Backend.find_few`: for queries whose outline has found few so far.
+
+        One that finds many after all costs a request more, once: its outline is then left to plans.
+
+        Requests: 1; 0 if the outline is not known to find few.
+        """
+        scope = scope_of(range)
+        known = self._known.get((query.outline, None if scope is None else scope[1]))
+        if known is None or not known.finds_few:
+            return None
+        parameters = known.parameters(query)
+        if parameters is None or fields > Fields.VALUE:
+            return None
+        found = self._reader.few(range, fields, limit, Asked(known.narrowed, parameters, query))
+        if found is None:
+            known.finds_few = False
+        return found
 
     def first(
         self,
@@ -162,7 +189,7 @@ class Finder:
         return index.name
 
 
-def _plan(pushed: Query, residual: Query, asked: Asked, index: str | None) -> PostgresPlan:
+def _plan(pushed: Query, residual: Query, asked: Asked, index: str | None, known: Known | None = None) -> PostgresPlan:
     where, _, ways = asked.narrowed
     native = {"searches": [way.condition for way in ways], "where": where, "parameters": asked.parameters}
-    return PostgresPlan(pushed=pushed, residual=residual, native=native, index=index, asked=asked)
+    return PostgresPlan(pushed=pushed, residual=residual, native=native, index=index, asked=asked, known=known)
