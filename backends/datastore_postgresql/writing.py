@@ -6,7 +6,7 @@ still. The same statement says of the others what is stored instead, which saves
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
@@ -112,11 +112,13 @@ class Records(Primitives):
     def _some(self, changes: Sequence[Change], token: str) -> list[Row]:
         """Make several changes, and return what `_statement` does."""
         changes = sorted(changes, key=_id_of)  # locks in one order
-        given = [_row_of(change, token) for change in changes]
-        kinds, rows = [how for how, _ in given], [row for _, row in given]
-        hows, number = frozenset(kinds), len(rows)
-        columns = _columns_of(rows)
-        columns["how"] = kinds
+        number = len(changes)
+        columns = _plain_columns(changes, token)
+        if columns is None:
+            given = [_row_of(change, token) for change in changes]
+            columns = _columns_of([row for _, row in given])
+            columns["how"] = [how for how, _ in given]
+        hows = frozenset(columns["how"])
         same = [
             name for name, column in columns.items() if name in _OFTEN_THE_SAME and column.count(column[0]) == number
         ]
@@ -181,6 +183,46 @@ def _row_of(change: Change, token: str) -> tuple[str, dict[str, Any]]:
     row["accessCount"], row["lastAccessedAt"] = after.access_count, after.last_accessed_at
     row["lastAccessedByAgent"] = written(after.last_accessed_by_agent)
     return _REPLACE if "seen" in row else _MAKE, row
+
+
+def _plain_columns(changes: Sequence[Change], token: str) -> dict[str, list[Any]] | None:
+    """Return what `_row_of` returns for several changes, by name, if they are puts of plain values over live records.
+
+    Most batches are, and all fields of many tuples turn into columns in a quarter of the time that row after row takes.
+
+    Returns:
+        ``None`` if one is another kind of change, or has metadata, a content or a vector.
+    """
+    writes, overs, afters, _, lives, *_ = zip(*changes, strict=True)
+    if not all(lives) or set(map(type, writes)) != {Put}:
+        return None
+    number = len(changes)
+    put, over, after = _transposed(Put, writes), _transposed(Known, overs), _transposed(Known, afters)
+    if any(put.metadata) or put.content.count(None) < number or put.vector.count(None) < number:
+        return None
+    columns = {"_id": put.id, "seen": over.token, "token": [token] * number}
+    if after.expires_at.count(None) < number:
+        columns["expiresAt"] = after.expires_at
+    if any(after.fences):
+        columns["fences"] = [one or None for one in after.fences]
+    held = list(map(is_held, put.json))
+    if any(held):
+        columns["value"] = put.json if all(held) else _where(held, put.json)
+    if not all(held):
+        columns["valueText"] = _where([not one for one in held], put.json)
+    columns["revision"], columns["updatedAt"] = list(map(written, after.revision)), after.updated_at
+    columns["recentWrites"], columns["updatedByAgent"] = after.writes, list(map(written, after.updated_by_agent))
+    columns["how"] = [_CHANGE] * number
+    return columns
+
+
+def _transposed(kind: Callable[..., Any], rows: Iterable[Sequence[Any]]) -> Any:
+    """Return one of several named tuples' kind whose fields hold a column each."""
+    return kind(*map(list, zip(*rows, strict=True)))
+
+
+def _where(wanted: Sequence[bool], texts: Sequence[str]) -> list[str | None]:
+    return [text if is_wanted else None for text, is_wanted in zip(texts, wanted, strict=True)]
 
 
 def _columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
