@@ -53,6 +53,11 @@ def on_the_loop(awaitable: Awaitable):
     return asyncio.run_coroutine_threadsafe(awaited(), _loop_of(os.getpid())).result()
 
 
+def later_on_the_loop(coroutine) -> None:
+    """Let the loop of this process run something, without waiting for it."""
+    asyncio.run_coroutine_threadsafe(coroutine, _loop_of(os.getpid()))
+
+
 def _items(items) -> Iterator:
     while True:
         try:
@@ -176,7 +181,7 @@ class LoopedReader(io.RawIOBase):
     def close(self):
         """Close it there, without waiting: the garbage collector calls this too, and on the loop as well."""
         if not self.closed:
-            asyncio.run_coroutine_threadsafe(self._reader.close(), _loop_of(os.getpid()))
+            later_on_the_loop(self._reader.close())
         super().close()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datastore.conformance.simulation.databases import Database
 from datastore.conformance.simulation.playing import Played, draw, play, shrunk
 from datastore.conformance.simulation.seams import collect_seldom
+from tests.simulation.awaited import AwaitedDatabase
 from tests.simulation.couch import CouchDatabase
 from tests.simulation.dynamodb import DynamoDatabase
 from tests.simulation.firestore import FirestoreDatabase
@@ -25,6 +26,7 @@ BACKENDS: dict[str, Callable[[], Database]] = {
     "firestore": FirestoreDatabase,
     "redis": RedisDatabase,
     "served": ServedDatabase,
+    "awaited": AwaitedDatabase,
 }
 """The models of databases, by the name that the command line takes."""
 

@@ -8,17 +8,14 @@ database itself.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
-from queue import SimpleQueue
 from random import Random
 from types import SimpleNamespace
 from typing import Any
 
 from datastore import AgentDataStore, connect, tokens
-from datastore.asynchronous import bound, gathering, workers
 from datastore.backend import Backend
 from datastore.blobs import steps, uploads
 from datastore.calls import lending
@@ -28,7 +25,7 @@ from datastore.conformance.simulation.history import SERVED_AGENT, Call
 from datastore.conformance.simulation.names import SPACE
 from datastore.conformance.simulation.network import Client
 from datastore.conformance.simulation.plans import ProcessPlan, ThreadPlan
-from datastore.conformance.simulation.scheduling import SimulatedThread, Task
+from datastore.conformance.simulation.scheduling import Task
 from datastore.conformance.simulation.world import GRID, MAX_SECONDS, Process, World
 from datastore.remote import addresses, answers, connections, leases, runs, served, transport
 from datastore.remote import blobs as remote_blobs
@@ -38,7 +35,8 @@ from datastore.server import access, app, fairness, running
 from datastore.server.app import Application, create_app
 from datastore.server.settings import ServerLimits
 from datastore.wire import answered
-from tests.simulation.served_loop import Loop, Queue
+from tests.simulation import loops
+from tests.simulation.loops import Loop, here
 from tests.simulation.served_wire import Poll, Request, Wire
 from tests.simulation.tokens import TokenDatabase
 
@@ -47,7 +45,7 @@ _SERVED = 0.75
 _URL = "http+unix:///store.sock"
 _HOSTS = frozenset({"copy", "import", "ensure_index", "vault_add", "vault_vectors", "vault_delete", "vault_similar"})
 """The calls that are the host's alone."""
-_TIMED = (access, answered, app, bound, fairness, gathering, lending, running, workers)
+_TIMED = (access, answered, app, fairness, lending, running)
 _TIMED += (answers, connections, leases, runs, transport)
 """The modules that look at a clock, of the server and of its client."""
 
@@ -112,12 +110,6 @@ class ServedDatabase:
         """See `Replacing.replaced`."""
         scheduler = world.scheduler
 
-        def here(simulated: Callable[..., Any], real: Callable[..., Any]) -> Callable[..., Any]:
-            return lambda *args, **kwargs: (simulated if scheduler.is_here else real)(*args, **kwargs)
-
-        def thread(target: Callable[..., object], args: tuple[Any, ...], name: str, daemon: bool) -> SimulatedThread:
-            return SimulatedThread(scheduler, target, args, name)
-
         def reach(address: addresses.Address, timeout: float | None) -> Wire:
             task = scheduler._me()
             process, server = task.owner, self.server
@@ -128,19 +120,13 @@ class ServedDatabase:
             process.wires[wire] = None
             return wire
 
-        look = here(scheduler.look, time.monotonic)
-        times = SimpleNamespace(
-            monotonic=look, perf_counter=look, sleep=here(scheduler.sleep, time.sleep), time=time.time
-        )
+        yield from loops.replaced(scheduler)
+        times = loops.times_of(scheduler)
         for module in _TIMED:
             yield module, "time", times
-        yield served, "time", SimpleNamespace(time=here(lambda: scheduler._me().owner.clock(), time.time))
-        current = here(lambda: scheduler.current and (scheduler.current.thread or scheduler.current), _current_thread)
-        threads = SimpleNamespace(Lock=threading.Lock, Thread=here(thread, threading.Thread), current_thread=current)
-        yield workers, "threading", threads
-        yield workers, "SimpleQueue", here(lambda: Queue(scheduler), SimpleQueue)
+        yield served, "time", SimpleNamespace(time=here(scheduler, lambda: scheduler._me().owner.clock(), time.time))
         bits = Random(f"{world.plan.seed} tokens")
-        yield tokens, "os", SimpleNamespace(urandom=here(bits.randbytes, tokens.os.urandom))
+        yield tokens, "os", SimpleNamespace(urandom=here(scheduler, bits.randbytes, tokens.os.urandom))
         yield addresses.Address, "open", reach
         yield connections, "select", SimpleNamespace(poll=Poll, POLLIN=1)
         yield app, "Application", self._application
@@ -161,9 +147,6 @@ class ServedDatabase:
             loop.give_up()
         if isinstance(self.inner, Closing):
             self.inner.close()
-
-
-_current_thread = threading.current_thread
 
 
 class Sandbox(Process):

@@ -11,6 +11,7 @@ from datastore.conformance.simulation.databases import Database
 from tests.full import times
 from tests.simulation import (
     around_faulty,
+    awaited_faulty,
     dynamodb_faulty,
     faulty,
     firestore_faulty,
@@ -39,6 +40,7 @@ FAULTY: dict[tuple[str, str], Callable[[], Database]] = {
     **{("firestore", name): database for name, database in firestore_faulty.FAULTY.items()},
     **{("redis", name): database for name, database in redis_faulty.FAULTY.items()},
     **{("served", name): database for name, database in served_faulty.FAULTY.items()},
+    **{("awaited", name): database for name, database in awaited_faulty.FAULTY.items()},
 }
 """The databases that have one fault each, by the backend and the fault."""
 
@@ -160,6 +162,11 @@ FINDS = {
     ("served", "a namespace forgotten"): Find(
         "The server does everything in the first namespace that a token has named", 46, 2
     ),
+    ("awaited", "a cancelled write forgotten"): Find(
+        "A write that has begun is not waited for when its call is cancelled", 1, 4
+    ),
+    ("awaited", "answers mixed up"): Find("Reads that were made together get the answers of one another", 2, 1),
+    ("awaited", "a child without workers"): Find("A child of a fork waits for the workers of its parent", 2, 2),
 }
 
 

@@ -25,8 +25,8 @@ from tests.simulation.written import as_test, call, plan_of, process, thread
 
 ROOT = Path(__file__).parents[2]
 
-SLOW = ("dynamodb", "firestore", "served")
-"""Through a real client, or a server, a run takes several times as long."""
+SLOW = ("dynamodb", "firestore", "served", "awaited")
+"""Through a real client, a server or an event loop, a run takes several times as long."""
 
 DIGEST = """
 import hashlib

@@ -9,7 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datastore import deadlines
-from datastore.conformance.simulation.interrupts import LINES, interrupt
+from datastore.conformance.simulation.interrupts import interrupt
 from datastore.conformance.simulation.luck import FAULTS, MORE
 from datastore.conformance.simulation.scheduling import Killed
 
@@ -212,8 +212,7 @@ class Client:
             note(task, fault)
         world.tell(task.name, functools.partial(_said, what, fault))
         if fault == "interrupted":
-            if task in world.calls:
-                world.interrupting[task] = int(task.random.expovariate(1 / LINES))
+            self.process.interrupt(task)
             fault = None
         if fault == "clock jump":
             self.process.offset += jump

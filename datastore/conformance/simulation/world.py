@@ -20,7 +20,7 @@ from datastore.backend import Backend
 from datastore.calls.leases import Lease
 from datastore.conformance.simulation.databases import Database, MadeAnew
 from datastore.conformance.simulation.history import BEGAN, Call
-from datastore.conformance.simulation.interrupts import Interrupted, forget_results
+from datastore.conformance.simulation.interrupts import LINES, Interrupted, forget_results
 from datastore.conformance.simulation.luck import Luck
 from datastore.conformance.simulation.network import Client
 from datastore.conformance.simulation.plans import CallPlan, Plan, ProcessPlan, Seen, ThreadPlan
@@ -174,6 +174,11 @@ class Process:
         """Return the calls that a task of this process is at work for."""
         call = self.world.calls.get(task)
         return () if call is None else (call,)
+
+    def interrupt(self, task: Task) -> None:
+        """Let an interrupt arrive soon in the call that a task is at work for."""
+        if task in self.world.calls:
+            self.world.interrupting[task] = int(task.random.expovariate(1 / LINES))
 
     @property
     def timekeeper(self) -> Process:

@@ -1,16 +1,21 @@
-"""An event loop in simulated time, in one of the scheduler's threads, and what a server's other threads wait with."""
+"""Awaited calls in simulated time: an event loop in one of the scheduler's threads, and what the workers wait with."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import threading
+import time
 from collections import deque
+from collections.abc import Callable, Iterator
 from contextvars import Context
-from queue import Empty
+from queue import Empty, SimpleQueue
+from types import SimpleNamespace
 from typing import Any
 
-from datastore.conformance.simulation.scheduling import LOOK, Scheduler, Task
+from datastore.asynchronous import bound, gathering, store, workers
+from datastore.conformance.simulation.scheduling import LOOK, Scheduler, SimulatedThread, Task
 
 
 class Loop(asyncio.BaseEventLoop):
@@ -122,3 +127,39 @@ class Queue:
     def empty(self) -> bool:
         """Return whether there is nothing."""
         return not self._items
+
+
+_current_thread = threading.current_thread
+
+
+def here(scheduler: Scheduler, simulated: Callable[..., Any], real: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that is the simulated one in a scheduler's threads, and the real one elsewhere."""
+    return lambda *args, **kwargs: (simulated if scheduler.is_here else real)(*args, **kwargs)
+
+
+def times_of(scheduler: Scheduler) -> SimpleNamespace:
+    """Return what stands for the module `time`."""
+    look = here(scheduler, scheduler.look, time.monotonic)
+    sleep = here(scheduler, scheduler.sleep, time.sleep)
+    return SimpleNamespace(monotonic=look, perf_counter=look, sleep=sleep, time=time.time)
+
+
+def replaced(scheduler: Scheduler) -> Iterator[tuple[Any, str, Any]]:
+    """Yield what awaited calls take from outside: a module, a name in it, and the replacement."""
+
+    def thread(target: Callable[..., object], name: str, daemon: bool, args: tuple[Any, ...] = ()) -> SimulatedThread:
+        return SimulatedThread(scheduler, target, args, name)
+
+    times = times_of(scheduler)
+    for module in (bound, gathering, workers):
+        yield module, "time", times
+    threads = SimpleNamespace(
+        Lock=threading.Lock,  # it is tried, and never waited for
+        Thread=here(scheduler, thread, threading.Thread),
+        current_thread=here(
+            scheduler, lambda: scheduler.current and (scheduler.current.thread or scheduler.current), _current_thread
+        ),
+    )
+    for module in (store, workers):
+        yield module, "threading", threads
+    yield workers, "SimpleQueue", here(scheduler, lambda: Queue(scheduler), SimpleQueue)
