@@ -506,6 +506,8 @@ def _forward(log: Place, span: Span) -> list[Entry]:
                     break  # it was appended meanwhile
                 else:
                     take(before)
+                    if low > stored.number:
+                        break  # it says that this one was trimmed meanwhile, and where the log begins now
             take(stored)
             if span.limit is not None and len(entries) >= span.limit:
                 return entries[: span.limit]

@@ -125,6 +125,25 @@ class _Counts(Wrapped):
         return super().scan(*args, **kwargs)
 
 
+class _Meanwhile(Wrapped):
+    """Does something after one of the next listings, before their reader goes on."""
+
+    listings = 0
+    act: Callable[[], object]
+
+    def scan(self, *args: Any, **kwargs: Any) -> DocumentPage:
+        page = super().scan(*args, **kwargs)
+        self.listings -= 1
+        if self.listings == 0:
+            self.act()
+        return page
+
+
+def _trim_and_append(log: Log) -> None:
+    log.trim(before=6)
+    log.append("next")
+
+
 class _Overlooks(Wrapped):
     """Leaves one document out of the next listing, as a database does that does not read it at one moment."""
 
@@ -290,6 +309,25 @@ class Logs(Topic):
             breaks.broken = False
             log.trim(before=7)
             check_reads(log, expected[6:])
+
+    @pytest.mark.parametrize("listing", [1, 2])
+    def test_trimming_while_others_read_leaves_no_gap(
+        self, data_store: AgentDataStore, wrapped: Wrapper, listing: int
+    ) -> None:
+        """What was read is then still there for its reader, or is not; and so is what comes after it."""
+        meanwhile, reader = through(wrapped(_Meanwhile), _Meanwhile)
+        for case, (after, limit, reverse) in enumerate(product((0, 1, 2, 3), (None, 1, 2), (False, True))):
+            log, own = data_store.log(f"log {case}"), reader.log(f"log {case}")
+            expected = fill(log, [2, 1, 2])
+            own.read()  # it knows the end
+            meanwhile.act = partial(_trim_and_append, log)
+            meanwhile.listings = listing
+            found = numbered(own.read(after=after, limit=limit, reverse=reverse))
+            meanwhile.listings = 0
+            in_order = found[::-1] if reverse else found
+            numbers = [number for number, _ in in_order]
+            assert numbers == list(range(numbers[0], numbers[0] + len(numbers)) if numbers else ()), (after, limit)
+            assert set(in_order) <= {*expected, (6, "next")}
 
     @pytest.mark.parametrize("number", range(1, 5))
     def test_an_entry_that_came_while_others_were_read_is_not_left_out(self, wrapped: Wrapper, number: int) -> None:
