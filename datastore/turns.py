@@ -16,13 +16,15 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import FrameType, TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
 from datastore.deadlines import exceeded, left
 from datastore.errors import ReentrantCallError
 from datastore.stacks import on_stack
 
 _LOOK, _LONGEST_LOOK = 0.05, 1.0  # seconds between two checks whether those in front are still there
+
+T = TypeVar("T")
 
 _LONGEST_CHAIN = 8  # threads that wait for each other
 
@@ -131,7 +133,7 @@ class Turns:
 
     def _all(self) -> list[Turn]:
         """Return the turns of those who have one or wait for one."""
-        return _snapshot(self._queue)
+        return snapshot(self._queue)
 
     def _waits_for(self, thread: int) -> bool:
         """Return whether the thread in front waits, perhaps through others, for a turn that the given thread has.
@@ -318,7 +320,7 @@ class BargingTurns(Turns):
             return None
 
     def _all(self) -> list[Turn]:
-        return _snapshot(self._queue) + _snapshot(self._line)
+        return snapshot(self._queue) + snapshot(self._line)
 
 
 class _BargingTurn(Turn):
@@ -414,7 +416,8 @@ def _wake_first(queue: deque[Turn]) -> None:
             return
 
 
-def _snapshot(queue: deque[Turn]) -> list[Turn]:
+def snapshot(queue: deque[T]) -> list[T]:
+    """Return what is in a queue that other threads change."""
     while True:
         try:
             return list(queue)

@@ -7,7 +7,7 @@ import inspect
 import time
 import weakref
 from asyncio import sleep
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from functools import partial
 from itertools import islice
 from typing import Any, ClassVar, Concatenate, NamedTuple, ParamSpec, Self, TypeVar, cast
@@ -16,6 +16,7 @@ from datastore.asynchronous.gathering import Line
 from datastore.asynchronous.workers import AT_ONCE, OVER_A_NETWORK, Job, Workers, outcome
 from datastore.calls.steps import Steps
 from datastore.core import Core
+from datastore.errors import DeadlineExceededError
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -119,7 +120,7 @@ def _begin(self: Hidden, call: Callable[[], Any], *, writes: bool, limited: bool
     if core.measured is not None:
         call = partial(core.measured, call)
     job = Job(call, writes=writes, seconds=core.max_seconds if limited else None)
-    workers.submit(job)
+    workers.submit_job(job)
     return job
 
 
@@ -218,6 +219,10 @@ class Walk:
         """Give up what the call holds. In a worker."""
         _steps_of(self).end()
 
+    def is_over(self) -> bool:
+        """Return whether the call holds nothing any more, as after an error of its own."""
+        return inspect.getgeneratorstate(_steps_of(self).steps) == inspect.GEN_CLOSED
+
 
 _steps_slot = cast(Any, Walk.__dict__["_steps"])
 delattr(Walk, "_steps")
@@ -229,11 +234,11 @@ def _step(self: Hidden, walk: Walk, made: Any, began: float | None) -> Awaitable
     inside = inside_of(self)
     seconds = None if began is None else inside.core.max_seconds
     job = Job(partial(walk.on, made), writes=True, seconds=seconds, began=began)
-    inside.machinery.workers.submit(job)
+    inside.machinery.workers.submit_job(job)
     return outcome(job)
 
 
-def _end(self: Hidden, walk: Walk) -> Awaitable[None]:
+def _end(self: Hidden, walk: Walk) -> Coroutine[Any, Any, None]:
     """Let a worker give up what a call holds, even if the caller is cancelled once more."""
     job = Job(walk.end, writes=True, seconds=None, certain=True)
     inside_of(self).machinery.workers.submit(job)
@@ -256,8 +261,13 @@ async def walked(self: Hidden, walk: Walk, function: Callable[..., Any], *, limi
                 made = await now.awaitable
             else:
                 return now.result
-    except BaseException:
-        await _end(self, walk)
+    except BaseException as error:
+        if not walk.is_over():
+            ended = _end(self, walk)
+            if isinstance(error, DeadlineExceededError):
+                ended.close()  # a worker does it all the same, and this call has no time left to wait for one
+            else:
+                await ended
         raise
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, TypeAlias
+from weakref import ref
 
 from datastore import deadlines
 from datastore.asynchronous.workers import Workers, call_soon
@@ -20,6 +21,7 @@ from datastore.backend import Document, Fields
 from datastore.core import described
 from datastore.errors import ClosedError, DataStoreError, DeadlineExceededError
 from datastore.scope import Scope
+from datastore.turns import snapshot
 
 _MOST = 1_000
 """The most records read in one request, where the backend would read more: they are all in memory at once."""
@@ -68,6 +70,11 @@ class Asked:
         self.began = time.monotonic()
         self.answer: Answer = None, None
 
+    @property
+    def until(self) -> float:
+        """When its time is over."""
+        return self.began + self.scope.core.max_seconds
+
 
 class Line:
     """Reads that wait for the one under way. It is a task for `Workers`.
@@ -76,7 +83,7 @@ class Line:
     once more whether somebody came meanwhile. Whoever finds a read of the same turn waiting leaves with that one.
     """
 
-    __slots__ = ("__weakref__", "_busy", "_waiting", "_workers")
+    __slots__ = ("__weakref__", "_busy", "_looking", "_waiting", "_workers")
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
@@ -86,6 +93,8 @@ class Line:
         """Begin again, in a forked child."""
         self._waiting: deque[Asked] = deque()
         self._busy = threading.Lock()
+        self._looking: set[AbstractEventLoop] = set()
+        """The loops on which somebody will look whether the time of those that wait is over."""
 
     def ask(self, asked: Asked) -> Future[Answer]:
         """Let a read go in this turn of its loop, or when the one under way is back.
@@ -113,8 +122,36 @@ class Line:
         return last.loop is asked.loop and asked.began - last.began < _TURN
 
     def _leave(self) -> None:
-        if self._waiting and self._busy.acquire(blocking=False):
-            self._workers.submit(self)
+        if self._waiting and not (self._busy.acquire(blocking=False) and self._workers.submit(self)):
+            self._look_in_time()
+
+    def _look_in_time(self) -> None:
+        """Look at those that wait on this loop when the time of the first of them is over: nobody may be free before.
+
+        There is one timer for each loop, which nearly always finds that all have been answered.
+        """
+        loop = asyncio.get_running_loop()
+        if loop not in self._looking:
+            waiting = [one for one in snapshot(self._waiting) if one.loop is loop and not one.future.done()]
+            until = min((one.until for one in waiting), default=None)
+            if until is not None:
+                self._looking.add(loop)
+                loop.call_later(max(until - time.monotonic(), 0.0), _look, ref(self), loop)
+
+    def look(self, loop: AbstractEventLoop) -> None:
+        """Give up those whose time is over."""
+        self._looking.discard(loop)
+        now = time.monotonic()
+        for asked in snapshot(self._waiting):
+            if asked.loop is loop and asked.until <= now and not asked.future.done():
+                seconds = asked.scope.core.max_seconds
+                before = deadlines.begin(seconds, sys._getframe(), asked.began)
+                try:
+                    _share(deadlines.exceeded(), [asked])
+                finally:
+                    deadlines.end(before)
+                asked.future.set_result(asked.answer)
+        self._look_in_time()
 
     def run(self) -> None:
         """Read for those that wait, batch after batch, as long as no other task waits for a worker."""
@@ -151,10 +188,15 @@ class Line:
             elif number + len(first.ids) > most:
                 break
             self._waiting.popleft()
-            if not first.future.cancelled():
+            if not first.future.done():
                 batch.append(first)
                 number += len(first.ids)
         return batch
+
+
+def _look(line: ref[Line], loop: AbstractEventLoop) -> None:
+    if (there := line()) is not None:
+        there.look(loop)
 
 
 def _deliver(batch: Iterable[Asked]) -> None:
@@ -201,7 +243,7 @@ def _read(batch: list[Asked]) -> None:
         else:
             used: set[str] = set()
             for asked in batch:
-                if asked.future.cancelled():
+                if asked.future.done():
                     continue
                 if len(asked.ids) == 1:  # most are; this takes half the time
                     (id,) = asked.ids

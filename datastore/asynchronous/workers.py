@@ -11,7 +11,7 @@ import asyncio
 import sys
 import threading
 import time
-from asyncio import AbstractEventLoop, CancelledError, Future
+from asyncio import AbstractEventLoop, CancelledError, Future, TimerHandle
 from collections import deque
 from collections.abc import Callable
 from contextvars import copy_context
@@ -55,19 +55,27 @@ class Workers:
         self._threads: list[threading.Thread] = []
         self._stopped = False
 
-    def submit(self, task: Task) -> None:
-        """Let a worker do a task as soon as one is free.
+    def submit(self, task: Task) -> bool:
+        """Let a worker do a task as soon as one is free, and return whether one is.
 
         If the workers were stopped it is done here and now: the store was closed, and a call only says so.
         """
         self._tasks.put(task)
+        is_free = True
         try:
             self._idle.pop()
         except IndexError:
-            if len(self._threads) < self._most and not self._stopped:
+            is_free = len(self._threads) < self._most and not self._stopped
+            if is_free:
                 self._start()
         if self._stopped:
             self._do_the_rest()
+        return is_free
+
+    def submit_job(self, job: Job) -> None:
+        """As `submit`, from the loop of whoever awaits the job, who waits for a worker as long as it has time."""
+        if not self.submit(job):
+            job.give_up_in_time()
 
     def is_free(self) -> bool:
         """Return whether no task waits for a worker."""
@@ -164,6 +172,7 @@ class Job:
         "_result",
         "_seconds",
         "_taken",
+        "_timer",
         "certain",
         "error",
         "is_done",
@@ -186,6 +195,7 @@ class Job:
         self._taken = threading.Lock()
         self._seconds = seconds
         self._began = time.monotonic() if began is None else began
+        self._timer: TimerHandle | None = None
         self._result: Any = None
         self.error: BaseException | None = None
         self.is_done = False
@@ -198,7 +208,29 @@ class Job:
         if not self._taken.acquire(blocking=False):
             return False
         self._call = None
+        self._stop_timer()
         return True
+
+    def give_up_in_time(self) -> None:
+        """Take it back when its time is over, if no worker has begun it by then: they may all be busy for longer."""
+        if self._seconds is not None and not self.is_done:
+            left = self._began + self._seconds - time.monotonic()
+            self._timer = self._loop.call_later(max(left, 0.0), self._give_up)
+
+    def _give_up(self) -> None:
+        self._timer = None
+        if self.withdraw():
+            before = deadlines.begin(cast(float, self._seconds), sys._getframe(), self._began)
+            try:
+                error = deadlines.exceeded()
+            finally:
+                deadlines.end(before)
+            self._finish(None, error)
+
+    def _stop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
 
     def run(self) -> None:
         """See `Task`."""
@@ -232,6 +264,7 @@ class Job:
         call_soon(self._loop, self._finish, result, error)
 
     def _finish(self, result: Any, error: BaseException | None) -> None:
+        self._stop_timer()
         self._result, self.error, self.is_done = result, error, True
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)

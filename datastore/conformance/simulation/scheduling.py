@@ -130,8 +130,9 @@ class Scheduler:
             except Killed:
                 pass
             except BaseException as error:  # noqa: BLE001 - the run reports it
-                self.crashed = self.crashed or error
-                self.problem = self.problem or f"{task.name} raised {type(error).__name__}: {error}"
+                if not task.killed:  # in a process that is no more nothing is raised
+                    self.crashed = self.crashed or error
+                    self.problem = self.problem or f"{task.name} raised {type(error).__name__}: {error}"
             task.done = True
             del self._tasks[task]
             for other in task.joining:
