@@ -70,7 +70,7 @@ FINDS = {
     ("token", "an outage for done"): Find("A write that was not answered counts as done", 1, 3),
     ("token", "an outage for missing"): Find("A record that cannot be read counts as missing", 1, 3),
     ("token", "checked, then written"): Find(
-        "The version is checked in one request, and the document written in another", 80, 5
+        "The version is checked in one request, and the document written in another", 256, 4
     ),
     ("token", "a lease without fencing"): Find("A write carries no lease's number: a lease without fencing", 626, 5),
     ("token", "a lease for two"): Find("Two who find a lease free both get it", 87, 2),
@@ -92,7 +92,7 @@ FINDS = {
     ("memory", "the first part is shown"): Find("A search shows the first part of a text, not the nearest", 12, 1),
     ("memory", "numbers by counting"): Find("The number of an item of a vector vault is how many there are", 31, 3),
     ("memory", "all is made"): Find("Items of a vector vault count as having vectors, and have none", 31, 2),
-    ("couchdb", "an answer cut short"): Find("A listing that was cut short is taken for the whole", 6, 5),
+    ("couchdb", "an answer cut short"): Find("A listing that was cut short is taken for the whole", 6, 3),
     ("couchdb", "no mark of a deletion"): Find(
         "A record that is gone was removed by this delete, whatever its tombstone says", 770, 7
     ),
@@ -115,7 +115,7 @@ FINDS = {
     ("dynamodb", "a write replaces what has expired since"): Find(
         "A write that needs a live record writes over an expired one", 424, 2
     ),
-    ("firestore", "a stream cut short taken"): Find("A stream that was cut short is taken for a complete one", 33, 4),
+    ("firestore", "a stream cut short taken"): Find("A stream that was cut short is taken for a complete one", 222, 5),
     ("firestore", "a lost answer counted twice"): Find(
         "A count of accesses whose answer was lost is sent again with another mark", 1, 7
     ),
