@@ -594,12 +594,7 @@ def _beginning(prefix: str) -> tuple[str, str]:
 
 
 def _bound(key: str, parameter: str) -> bytes:
-    if type(key) is not str:  # a subclass can have its own `encode`
-        key = check_name(key, parameter)
-    try:
-        utf8 = key.encode()
-    except UnicodeEncodeError:
-        utf8 = check_name(key, parameter).encode()  # raises an error that says what is wrong
+    utf8 = check_name(key, parameter).encode()
     if len(utf8) > MAX_KEY_BYTES:
         raise InvalidNameError(f"{parameter} takes {len(utf8)} bytes of UTF-8, more than the {MAX_KEY_BYTES} of a key")
     return utf8
