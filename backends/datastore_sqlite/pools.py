@@ -18,6 +18,7 @@ from datastore.stacks import is_cut_off, on_stack
 from datastore.turns import Turns
 from datastore_sqlite.client import NAME, AtRest, Connection, File, Settings, open_connection
 from datastore_sqlite.failures import translate
+from datastore_sqlite.gate import Gate
 
 _IDLE_SECONDS = 10.0
 """How long an unused connection is kept."""
@@ -30,6 +31,8 @@ each connection were kept for a thread that is still asleep, many threads would 
 bound the longest waits are three times as long. A bound in time, as in `datastore.turns.BargingTurns`, halves them, but
 keeps connections for so many who sleep that there are fewer calls (`benchmarks/README.md` has the numbers).
 """
+_MANY = 6
+"""With how many connections short calls begin to go one after another. With fewer threads that takes longer."""
 
 inherited: list[Connection] = []
 """The connections of parent processes, kept so that they are never closed."""
@@ -59,6 +62,8 @@ class Pool:
         """Weak references, because a connection that an interrupt left behind must not count for ever."""
         self._waiting: deque[_Waiting] = deque()
         self._passes = 0
+        self.gate: Gate | None = None
+        """Where threads wait for each other before a short call, once there have been many connections."""
         self._opening = Turns("opening a connection")
         self._look_at = 0.0
 
@@ -214,6 +219,8 @@ class Pool:
                     connection = self._open()
                     connection.frame = frame
                     self._all = list(map(weakref.ref, (*others, connection)))
+                    if len(self._all) >= _MANY and self.gate is None:
+                        self.gate = Gate()
                     return connection
             found = self._wait(end, frame)
             if found is not None:
@@ -325,6 +332,9 @@ class OneConnection:
         settings: How it was opened.
         connection: The connection.
     """
+
+    gate: Gate | None = None
+    """Not needed: see `Pool.gate`."""
 
     def __init__(self, settings: Settings, connection: Connection) -> None:
         self._settings = settings

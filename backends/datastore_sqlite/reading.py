@@ -43,20 +43,27 @@ class Reader:
         if now > self._opened.look_at:
             self._opened.look_to_read(now)
         is_one = len(ids) == 1
-        connection = self._connections.take(sys._getframe())
+        connections = self._connections
+        gate = connections.gate if is_one else None
+        place = gate.enter() if gate else None
         try:
-            if is_one:
-                row = connection.execute(sql.READ_ONE[fields], ids).fetchone()
-            else:
-                rows = connection.execute(sql.read_many(fields, len(ids)), ids).fetchall()
-        except BaseException as error:
-            self._connections.discard(connection)
-            if isinstance(error, sqlite3.Error):
-                if is_damage(error):
-                    return self._read_closely(ids, fields)
-                raise translate(error, self._settings) from error
-            raise
-        self._connections.give_back(connection, now)
+            connection = connections.take(sys._getframe())
+            try:
+                if is_one:
+                    row = connection.execute(sql.READ_ONE[fields], ids).fetchone()
+                else:
+                    rows = connection.execute(sql.read_many(fields, len(ids)), ids).fetchall()
+            except BaseException as error:
+                connections.discard(connection)
+                if isinstance(error, sqlite3.Error):
+                    if is_damage(error):
+                        return self._read_closely(ids, fields)
+                    raise translate(error, self._settings) from error
+                raise
+            connections.give_back(connection, now)
+        finally:
+            if gate and place:
+                gate.leave(place)
         if not is_one:
             documents, broken = documents_of(rows, DOCUMENT[fields], DOCUMENTS[fields])
             if broken:

@@ -126,12 +126,14 @@ class Writer:
         now = monotonic()
         if now > self._opened.look_at:
             self._opened.look(now)
+        gate, place = self._connections.gate if short else None, None
         # Not kept in a variable: a frame that refers to itself is garbage that only the garbage collector finds.
         try:
             turn = self._turns.take(self._settings.timeout, sys._getframe(), short=short)
         except TimeoutError as error:
             raise no_turn(error) from error
         try:
+            place = gate.enter() if gate else None
             if self._written_by is not None:  # an interrupt came before it could be given back
                 self._connections.discard(self._written_by)
             self._written_by = connection = self._connections.take(sys._getframe())
@@ -156,6 +158,8 @@ class Writer:
             return result
         finally:
             turn.leave()
+            if gate and place:
+                gate.leave(place)
 
 
 def _json_size(write: Write) -> int:

@@ -29,7 +29,7 @@ from datastore.conformance.simulation.network import Client
 from datastore.conformance.simulation.world import Process, World
 from datastore.ids import decode_id, is_id
 from datastore.values import decode
-from datastore_sqlite import client, finder, headers, opened, pools, reading, writing
+from datastore_sqlite import client, finder, gate, headers, opened, pools, reading, writing
 from datastore_sqlite.backend import SqliteBackend
 from datastore_sqlite.client import Settings
 
@@ -41,6 +41,8 @@ _SAFE = 0.5
 """In so many runs each transaction is synced (``synchronous=full``)."""
 _NARROW = 0.3
 """In so many runs a process has one connection, for which its threads wait."""
+_ONE_BY_ONE = 0.5
+"""In so many runs short calls go one after another (`Gate`), which begins with many more threads than a process has."""
 _DISK = nullcontext()  # with space left
 _WORD = 40  # characters of a statement that the story shows
 
@@ -115,8 +117,11 @@ class SqliteDatabase:
         times, threads = usual[core, "time"], usual[turns, "threading"]
         for module in (finder, opened, reading, writing):
             yield module, "monotonic", times.monotonic
-        yield pools, "time", times
-        yield pools, "threading", threads
+        for module in (pools, gate):
+            yield module, "time", times
+            yield module, "threading", threads
+        if Random(f"{world.plan.seed} gate").random() < _ONE_BY_ONE:
+            yield pools, "_MANY", 2
 
         def connection(*args: Any, **kwargs: Any) -> sqlite3.Connection:
             if not world.scheduler.is_here:
