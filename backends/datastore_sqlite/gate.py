@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 
@@ -13,6 +14,11 @@ _SHORT = 0.000_5
 """The mean of seconds that calls may take; if they take longer, nobody waits for another."""
 _WEIGHT = 1 / 16  # of the newest call in that mean
 _PAUSE = 1.0  # seconds for which nobody waits, until it is tried again
+
+
+def is_of_use() -> bool:
+    """Return whether there is one lock for all threads of the interpreter, which free-threaded Python has not."""
+    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())  # since Python 3.13
 
 
 class Gate:

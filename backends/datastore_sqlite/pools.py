@@ -18,7 +18,7 @@ from datastore.stacks import is_cut_off, on_stack
 from datastore.turns import Turns
 from datastore_sqlite.client import NAME, AtRest, Connection, File, Settings, open_connection
 from datastore_sqlite.failures import translate
-from datastore_sqlite.gate import Gate
+from datastore_sqlite.gate import Gate, is_of_use
 
 _IDLE_SECONDS = 10.0
 """How long an unused connection is kept."""
@@ -219,7 +219,7 @@ class Pool:
                     connection = self._open()
                     connection.frame = frame
                     self._all = list(map(weakref.ref, (*others, connection)))
-                    if len(self._all) >= _MANY and self.gate is None:
+                    if len(self._all) >= _MANY and self.gate is None and is_of_use():
                         self.gate = Gate()
                     return connection
             found = self._wait(end, frame)

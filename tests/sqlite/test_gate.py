@@ -142,6 +142,11 @@ class TestInTheStore:
             assert use(store, pools._MANY - 1).gate is None
             assert use(store, pools._MANY).gate
 
+    def test_nobody_waits_where_threads_run_at_the_same_time(self, path, monkeypatch):
+        monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+        with connect(path) as store:
+            assert use(store, pools._MANY).gate is None
+
     def test_calls_for_one_record_go_through_it(self, store, entered):
         agent = store.agent("u", "a")
         for call in (
