@@ -17,7 +17,7 @@ from tests.servers import chromium, couchdb
 
 pytestmark = pytest.mark.server("chromium")
 
-HOSTILE = "\"><script>alert(1)</script>\u202e\x00{{7*7}}'"
+HOSTILE = "\"><script>alert(1)</script>\u202e\x00{{7777*7777}}'"
 RECORDS = 100_000
 MANY = "many"
 
@@ -367,7 +367,7 @@ def test_hostile_data_is_text_and_nothing_of_it_runs(view):
         ):
             page.goto(view.base + path)
             assert page.evaluate("document.querySelectorAll('script:not([src^=\"/static/\"])').length") == 0
-            assert "49" not in page.locator("body").inner_text().replace("149", "")
+            assert "60481729" not in page.locator("body").inner_text(), "no template takes it for its own"
         page.goto(view.base + at("edit", HOSTILE, HOSTILE, HOSTILE))
         page.get_by_role("button", name="Save").click()
         page.wait_for_url("**/record?*")
