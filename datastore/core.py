@@ -152,8 +152,6 @@ class Core:
 
     watcher: Any = None
     """The `datastore.watching.Watcher` of the store, if somebody watches what its agents do."""
-    measured: Callable[[Callable[[], Any]], Any] | None = None
-    """Makes a call in a worker and counts what it returns (`datastore.watching`), if somebody watches."""
 
     removes_ranges = True
     """Whether the records of a range may be removed without saying which (`datastore.backend.Backend.clear`)."""

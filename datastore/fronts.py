@@ -28,7 +28,6 @@ class Front(Core):
         self.for_get = inner.for_get
         self.places = inner.places
         self.watcher = inner.watcher
-        self.measured = inner.measured
         self.line = inner.line
         self.removes_ranges = inner.removes_ranges
         self._retry_seconds = inner._retry_seconds

@@ -141,7 +141,7 @@ def current_call() -> str | None:
 
 
 def measured(call: Callable[[], T]) -> T:
-    """Make a call, in a worker, and count what it returns for the call of the agent that it belongs to."""
+    """Make an awaited call, in a worker, and count what it returns; the call goes on in this context."""
     result = call()
     current = _current.get()
     if current is not None and result is not None:  # a part of a call, such as of `AsyncBlobs.put`, returns nothing
@@ -592,7 +592,6 @@ def watch(core: Core, on_call: Callable[[CallEvent], object] | None, telemetry: 
     core = core.root
     watcher = core.watcher
     if watcher is None:
-        core.measured = measured
         watcher = core.watcher = Watcher(core.backend.name)
     if on_call is not None:
         watcher.callbacks += (on_call,)

@@ -91,6 +91,10 @@ class Hidden:
     _made_by: ClassVar[type | None] = None
     """The class whose methods make the calls, where it is not the one that `reads` and `writes` are given."""
 
+    def _measured(self, call: Callable[[], T]) -> Callable[[], T]:
+        """Return a call as a worker makes it; see `datastore.asynchronous.watching`."""
+        return call
+
 
 _slot = cast(Any, Hidden.__dict__["_inside"])
 delattr(Hidden, "_inside")
@@ -117,9 +121,7 @@ def machinery_of(core: Core, most: int | None = None) -> Machinery:
 
 def _begin(self: Hidden, call: Callable[[], Any], *, writes: bool, limited: bool) -> Job:
     core, workers = inside_of(self).core, inside_of(self).machinery.workers
-    if core.measured is not None:
-        call = partial(core.measured, call)
-    job = Job(call, writes=writes, seconds=core.max_seconds if limited else None)
+    job = Job(self._measured(call), writes=writes, seconds=core.max_seconds if limited else None)
     workers.submit_job(job)
     return job
 

@@ -10,13 +10,13 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from datetime import timedelta
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from datastore.asynchronous.agent import AsyncAgentDataStore, FoundRecords
 from datastore.asynchronous.bound import Hidden, inside_of
 from datastore.asynchronous.leases import AsyncLease, AsyncLock
 from datastore.measuring import Call
-from datastore.watching import WatchedScope, as_if, calls_of, counting, watched_scope_of
+from datastore.watching import WatchedScope, as_if, calls_of, counting, measured, watched_scope_of
 
 if TYPE_CHECKING:
     from datastore.asynchronous.blobs import AsyncBlobs
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from datastore.calls.listings import Page
     from datastore.record import Record
 
+
+T = TypeVar("T")
 
 # What follows is called in coroutines, whose frames can be looked into: the scope stays here.
 
@@ -87,7 +89,20 @@ async def _locked(lock: _WatchedLock, name: str) -> AsyncLease:
 as_if(_WatchedLock, AsyncLock)
 
 
-class WatchedAsyncAgentDataStore(AsyncAgentDataStore):
+class Told(Hidden):
+    """An object all of whose calls are told to the host here, and so counted.
+
+    Within such a call, and in its context, the caller's own function may await others: a log, the host's store, an
+    agent that nobody watches. What these return is no part of it.
+    """
+
+    __slots__ = ()
+
+    def _measured(self, call: Callable[[], T]) -> Callable[[], T]:
+        return partial(measured, call)
+
+
+class WatchedAsyncAgentDataStore(Told, AsyncAgentDataStore):
     """An `AsyncAgentDataStore` whose calls are told to the host. Its streams are told of by its synchronous twin."""
 
     __slots__ = ()

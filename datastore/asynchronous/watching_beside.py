@@ -8,23 +8,23 @@ import datastore.watching_beside  # noqa: F401 - what the calls begin with is kn
 from datastore.asynchronous.blobs import AsyncBlobs
 from datastore.asynchronous.memory import AsyncMemory
 from datastore.asynchronous.runs import AsyncRuns
-from datastore.asynchronous.watching import awaited
+from datastore.asynchronous.watching import Told, awaited
 from datastore.watching import as_if, calls_of
 
 
-class WatchedAsyncBlobs(AsyncBlobs):
+class WatchedAsyncBlobs(Told, AsyncBlobs):
     """`AsyncBlobs` whose calls are told to the host. What an open blob reads is told of by its twin."""
 
     __slots__ = ()
 
 
-class WatchedAsyncMemory(AsyncMemory):
+class WatchedAsyncMemory(Told, AsyncMemory):
     """An `AsyncMemory` whose calls are told to the host. Its streams are told of by its synchronous twin."""
 
     __slots__ = ()
 
 
-class WatchedAsyncRuns(AsyncRuns):
+class WatchedAsyncRuns(Told, AsyncRuns):
     """`AsyncRuns` whose calls are told to the host."""
 
     __slots__ = ()

@@ -12,7 +12,7 @@ from datastore import AsyncAgentDataStore, CallEvent
 from datastore.conformance.calls import CALLS
 from datastore.loops import _Warned
 from datastore.scope import scope_of
-from datastore.watching import calls_of
+from datastore.watching import calls_of, watch
 from tests.asynchronous.looped import LoopedStore
 from tests.watching.test_events import COMES_TO, SIZE, told
 
@@ -144,6 +144,69 @@ def test_a_function_that_is_awaited_may_call_the_store_as_well():
         assert told(events) == [("get_or_set", "new", None, 0, 7, None)]
 
     on_a_loop(run)
+
+
+@pytest.mark.parametrize("within", ["modify", "get_or_set", "blob_put", "memory_search"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda ann, other, store: ann.log("log").append(1),
+        lambda ann, other, store: ann.vault.query("none"),
+        lambda ann, other, store: ann.key_value.increment("n"),
+        lambda ann, other, store: other.get_record("plan"),
+        lambda ann, other, store: other.scan(limit=1),
+        lambda ann, other, store: store.tokens.mint("bob", "worker"),
+        lambda ann, other, store: store.purge_expired("bob"),
+        lambda ann, other, store: _read_a_blob(ann),
+    ],
+    ids=["log", "vault", "key_value", "not watched", "not watched, a page", "tokens", "store", "open blob"],
+)
+def test_what_is_awaited_within_a_call_is_no_part_of_it(within, call):
+    """Also if it is told of by its twin, in a worker, or is no call of an agent and so not told of at all."""
+
+    async def run():
+        events = []
+
+        async def vectors(texts):
+            return await meanwhile([[1.0, 0.0]] * len(texts))
+
+        embedder = datastore.Embedder(vectors, 2, "model")
+        async with datastore.connect_async("memory://", embedder=embedder) as store:
+            other = store.agent("ann", "other")  # bound before anybody watches
+            await other.set("plan", {"goal": "sell"})
+            await other.blobs.put("blob", b"content")
+            await other.memory.add("text", vector=[1.0, 0.0], key="text")
+            watch(store.sync._core, events.append)
+            ann = store.agent("ann", "planner")
+
+            async def meanwhile(result):
+                await call(ann, other, store)
+                return result
+
+            async def pieces():
+                yield b"123"
+                yield await meanwhile(b"45678")
+
+            await {
+                "modify": lambda: ann.modify("plan", meanwhile),
+                "get_or_set": lambda: ann.get_or_set("new", lambda: meanwhile({"a": 1})),
+                "blob_put": lambda: ann.blobs.put("new", pieces()),
+                "memory_search": lambda: ann.memory.search("words"),
+            }[within]()
+        return events[-1]
+
+    event = asyncio.run(run())
+    assert (event.call, event.found, event.bytes, event.error) == {
+        "modify": ("modify", None, SIZE, None),
+        "get_or_set": ("get_or_set", 0, len('{"a":1}'), None),
+        "blob_put": ("blob_put", None, 8, None),
+        "memory_search": ("memory_search", 1, len('"text"'), None),
+    }[within]
+
+
+async def _read_a_blob(ann):
+    async with await ann.blobs.open("blob") as blob:
+        assert await blob.read() == b"content"
 
 
 def test_records_that_are_found_page_by_page_are_one_event():
