@@ -111,10 +111,15 @@ def until() -> float:
     return math.inf if call is None else call[0]
 
 
-def exceeded() -> DeadlineExceededError:
-    """Return the error for a call that has taken too long."""
-    call = _current.call
-    seconds = "" if call is None else f", which is {call[1]:g} s"
+def exceeded(seconds: float | None = None) -> DeadlineExceededError:
+    """Return the error for a call that has taken too long.
+
+    Args:
+        seconds: How much time it was given; ``None`` if it is this thread's current call, which knows.
+    """
+    if seconds is None and _current.call is not None:
+        seconds = _current.call[1]
+    given = "" if seconds is None else f", which is {seconds:g} s"
     return DeadlineExceededError(
-        f"the call took longer than max_seconds{seconds}; ask for less, or give connect(max_seconds=) more"
+        f"the call took longer than max_seconds{given}; ask for less, or give connect(max_seconds=) more"
     )

@@ -144,12 +144,7 @@ class Line:
         now = time.monotonic()
         for asked in snapshot(self._waiting):
             if asked.loop is loop and asked.until <= now and not asked.future.done():
-                seconds = asked.scope.core.max_seconds
-                before = deadlines.begin(seconds, sys._getframe(), asked.began)
-                try:
-                    _share(deadlines.exceeded(), [asked])
-                finally:
-                    deadlines.end(before)
+                _share(deadlines.exceeded(asked.scope.core.max_seconds), [asked])
                 asked.future.set_result(asked.answer)
         self._look_in_time()
 

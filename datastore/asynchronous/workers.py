@@ -220,12 +220,7 @@ class Job:
     def _give_up(self) -> None:
         self._timer = None
         if self.withdraw():
-            before = deadlines.begin(cast(float, self._seconds), sys._getframe(), self._began)
-            try:
-                error = deadlines.exceeded()
-            finally:
-                deadlines.end(before)
-            self._finish(None, error)
+            self._finish(None, deadlines.exceeded(self._seconds))
 
     def _stop_timer(self) -> None:
         timer, self._timer = self._timer, None

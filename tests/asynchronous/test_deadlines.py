@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from datastore import DeadlineExceededError
+from datastore import DeadlineExceededError, deadlines
 from tests.asynchronous.backends import Held, opened
 from tests.patience import PATIENCE
 
@@ -41,6 +41,29 @@ def test_a_call_does_not_wait_for_a_worker_longer_than_it_may_take(call):
             assert await agent.get_all() == {"n": 1, "held": 1}, "what was refused was not made"
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("call", [CALLS["get"], CALLS["set"]], ids=["get", "set"])
+def test_the_error_names_the_time_of_the_call_and_not_of_one_around_its_loop(call):
+    """A plain function that `modify` calls, of another store, may run a loop of its own in the same thread."""
+
+    async def main():
+        backend = Held()
+        async with opened(backend, workers=1) as store:
+            agent, core = store.agent("u", "a"), store.sync._core
+            backend.hold = "write"
+            first = asyncio.ensure_future(agent.set("held", 1))
+            await backend.until_entered()
+            allowed, core.max_seconds = core.max_seconds, 0.02
+            with pytest.raises(DeadlineExceededError) as raised:
+                await asyncio.wait_for(call(agent), PATIENCE)
+            core.max_seconds, backend.hold = allowed, ""
+            backend.release()
+            await first
+            assert "max_seconds, which is 0.02 s" in str(raised.value)
+
+    with deadlines.within(0.01):
+        asyncio.run(main())
 
 
 def test_reads_that_wait_for_one_under_way_end_each_in_its_own_time():
