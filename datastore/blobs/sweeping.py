@@ -10,6 +10,11 @@ the blob in between. Then a head names a version whose parts are being removed. 
 finds out (`Upload._withdraw`), and looks for the first part after that. So either it sees that parts are gone, or their
 removal ends with a mark that is another one; the head is looked at again then, and removed.
 
+Whoever removes the parts may be killed, or lose the database, before that. Then a head names a version whose parts are
+gone, or some of them, and there is a mark that is due: reading it is an error until the next sweep. So a sweep does not
+believe the head alone. It waits an hour for whoever may be removing parts at this moment, and looks whether they are
+all there. If not, nobody can read the blob any more, and its head is removed before what is left of it.
+
 A `put` that replaces a version writes its mark anew, with a later time, before it writes the head. Whoever removes
 versions must not go by the earlier time. So first the marks are read, then the heads, and then the marks once more: if
 a head no longer names a version and its mark is still the same, its time is that of the `put` that replaced it.
@@ -25,7 +30,7 @@ from typing import NamedTuple
 
 from datastore.adapters.batching import batches
 from datastore.backend import Delete, Document, Fields, IdRange
-from datastore.blobs.heads import FORMAT, MARK, Found, data_prefix, find_all, head_key, part_key, place_of
+from datastore.blobs.heads import FORMAT, MARK, Found, Head, data_prefix, find_all, head_key, part_key, place_of
 from datastore.documents import is_time, sound_of
 from datastore.errors import PermissionDeniedError
 from datastore.ids import after_namespace, area_range, decode_prefix, encode_key, home_of, key_range
@@ -56,7 +61,8 @@ def sweep(scope: Scope, prefix: str = MARK) -> Swept:
         prefix: What the keys of their marks begin with.
 
     Requests: 1 per page of marks; for each 100 that are due 2, and for each version those of `remove` and 1. 1 or 2
-    more if somebody else has written or removed its mark meanwhile.
+    more if somebody else has written or removed its mark meanwhile; 1, or on DynamoDB a few, if a delete or a put that
+    was interrupted has left the mark of a version that is still in use.
     """
     removed, later = 0, list[str]()
     for some in _due(scope, prefix, later):
@@ -69,11 +75,18 @@ def sweep(scope: Scope, prefix: str = MARK) -> Swept:
                 continue
             found = heads[mark.name]
             if found is not None and found.head.version == mark.version and not _has_expired(scope, found):
-                if found.document.expires_at is None:
-                    scope.core.write_one(Delete(mark.id, scope.core.now(), mark.revision))
-                else:
-                    later.append(_soon(scope))  # its head will expire, and then it is due
-                continue
+                if (time := _when_to_look(scope, mark)) is not None:
+                    later.append(time)
+                    continue
+                if mark.parts is None or _is_whole(scope, found.head):
+                    if found.document.expires_at is None:
+                        scope.core.write_one(Delete(mark.id, scope.core.now(), mark.revision))
+                    else:  # its head will expire, and then it is due
+                        later.append(max(_soon(scope), found.document.expires_at))
+                    continue
+                if not _remove_head(scope, found):  # somebody has replaced it
+                    later.append(_soon(scope))
+                    continue
             remove(scope, mark.version, mark.parts)
             removed += 1
             outcome = scope.core.write_one(Delete(mark.id, scope.core.now(), mark.revision))
@@ -87,7 +100,34 @@ def _withdraw(scope: Scope, mark: _Mark) -> None:
     """Remove the head of a version whose parts were removed, if it was written once more meanwhile."""
     found = _heads(scope, [mark]).get(mark.name)
     if found is not None and found.head.version == mark.version:
-        scope.core.write_one(Delete(found.document.id, found.document.updated_at, found.document.revision))
+        _remove_head(scope, found)
+
+
+def _when_to_look(scope: Scope, mark: _Mark) -> str | None:
+    """Return when to look at a due mark whose version a head names; ``None`` for now.
+
+    The mark that a `put` writes first says nothing of the number of parts. It leads to a blob that was stored: the put
+    was killed before it could remove the mark, and nobody has deleted or replaced the blob, which writes another one.
+    """
+    now, time = scope.core.clock(), parse_time(mark.until).timestamp() + _AGAIN
+    return None if mark.parts is None or time <= now else format_time(time)
+
+
+def _is_whole(scope: Scope, head: Head) -> bool:
+    """Return whether no part of a version has been removed: of those that `remove` begins with, none is missing.
+
+    Requests: those of `datastore.AgentDataStore.get_many` for up to 100 keys.
+    """
+    numbers = range(min(head.parts, _AT_ONCE))
+    ids = [scope.prefix + encode_key(part_key(head.version, number)) for number in numbers]
+    return len(scope.core.read(ids, Fields.KEY)) == len(ids)
+
+
+def _remove_head(scope: Scope, found: Found) -> bool:
+    """Remove a head, and return whether it was still there as it was found."""
+    document = found.document
+    # As of when it was written: a delete as of now takes an expired document for none.
+    return scope.core.write_one(Delete(document.id, document.updated_at, document.revision)).done
 
 
 def _has_expired(scope: Scope, found: Found) -> bool:
@@ -98,8 +138,7 @@ def _has_expired(scope: Scope, found: Found) -> bool:
     document = found.document
     if document.expires_at is None or document.expires_at > scope.core.now():
         return False
-    # As of when it was written: a delete as of now takes an expired document for none.
-    return scope.core.write_one(Delete(document.id, document.updated_at, document.revision)).done
+    return _remove_head(scope, found)
 
 
 def remove(scope: Scope, version: str, parts: int | None) -> None:

@@ -59,6 +59,16 @@ def leaves_what_is_replaced(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(sweeping, "remove", remove)
 
 
+def believes_the_head(patch: pytest.MonkeyPatch) -> None:
+    """A purge takes a version for whole because a head names it."""
+    patch.setattr(sweeping, "_is_whole", lambda scope, head: True)
+
+
+def does_not_wait_for_others(patch: pytest.MonkeyPatch) -> None:
+    """A purge takes a version for whole that somebody may be removing at this moment."""
+    patch.setattr(sweeping, "_when_to_look", lambda scope, mark: None)
+
+
 def checks_no_part(patch: pytest.MonkeyPatch) -> None:
     """What is read of a part is not compared with its SHA-256."""
 
@@ -111,6 +121,8 @@ BLOBS: list[tuple[Callable[[pytest.MonkeyPatch], None], str]] = [
     (removes_under_readers, "test_a_blob_that_is_replaced_stays_readable_for_its_grace"),
     (removes_what_the_head_names, "test_a_put_is_done_when_its_head_is_written"),
     (leaves_what_is_replaced, "test_a_blob_that_is_replaced_stays_readable_for_its_grace"),
+    (believes_the_head, "test_a_removal_that_dies_before_it_looks_at_the_head_again_is_completed"),
+    (does_not_wait_for_others, "test_a_removal_that_dies_before_it_looks_at_the_head_again_is_completed"),
     (checks_no_part, "test_a_damaged_part_is_never_returned"),
     (checks_no_whole, "test_a_damaged_part_is_never_returned"),
     (reads_the_newest, "test_a_blob_that_is_replaced_stays_readable_for_its_grace"),

@@ -97,11 +97,15 @@ class _WaitsToRemove(Wrapped):
     def __init__(self, inner: Any) -> None:
         super().__init__(inner)
         self.waits, self.goes_on = Event(), Event()
+        self.keeps: int | None = None
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         if any(isinstance(one, Delete) and decode_key(one.id.rpartition(":")[2]).startswith(DATA) for one in writes):
             self.waits.set()
             assert self.goes_on.wait(_LONG)
+            if self.keeps is not None:
+                self.inner.write(writes[self.keeps :])
+                raise PermissionDeniedError("the host has been switched off")  # which is not tried again
         return self.inner.write(writes)
 
 
@@ -125,8 +129,9 @@ class _Remover:
         self._call.add_done_callback(lambda _: self._backend.waits.set())
         assert self._backend.waits.wait(_LONG)
 
-    def end(self) -> None:
-        """Remove them."""
+    def end(self, keeps: int | None = None) -> None:
+        """Remove them; or all but so many, and lose the database."""
+        self._backend.keeps = keeps
         self._backend.goes_on.set()
         self._call.result(_LONG)
         self._threads.shutdown()
@@ -460,6 +465,58 @@ class Blobs(Topic):
         remover.end()
         assert data_store.blobs.get("a") is None
         assert stored(store, DATA) == []
+
+    @pytest.mark.parametrize("ttl", [None, 86_400], ids=["", "expires"])
+    @pytest.mark.parametrize("keeps", [0, 1], ids=["", "but the first"])
+    def test_a_removal_that_dies_before_it_looks_at_the_head_again_is_completed(
+        self,
+        data_store: AgentDataStore,
+        store: DataStore,
+        clock: Clock,
+        wrapped: Wrapper,
+        keeps: int,
+        ttl: float | None,
+    ) -> None:
+        """As above, but whoever removes the parts is gone then. The blob is an error, and removed by a later purge."""
+        remover = _Remover(wrapped)
+
+        def meanwhile() -> None:
+            remover.begin(lambda: remover.agent.blobs.delete("a", grace=0))
+
+        agent = wrapped(lambda backend: _LosesTheHead(backend, meanwhile)).agent("user_1", "agent_1")
+        agent.blobs.put("a", content(3 * PART), ttl=ttl)
+        with pytest.raises(PermissionDeniedError):
+            remover.end(keeps)
+        assert len(stored(store, DATA)) == keeps
+        for seconds in (0, GRACE / 2):
+            clock.advance(seconds)
+            with pytest.raises(DamagedRecordError):
+                data_store.blobs.get("a")
+            with data_store.blobs.open("a") as file, pytest.raises(DamagedRecordError):
+                file.seek(PART)
+                file.read()
+            assert purge(data_store) == 0, "whoever began to remove it may still be at work"
+        clock.advance(GRACE / 2)
+        assert purge(data_store) == 1
+        assert data_store.blobs.get("a") is None
+        assert stored(store) == []
+
+    @pytest.mark.parametrize("ttl", [None, 86_400], ids=["", "expires"])
+    def test_a_deletion_that_dies_before_the_head_is_removed_leaves_the_blob(
+        self, data_store: AgentDataStore, store: DataStore, clock: Clock, wrapped: Wrapper, ttl: float | None
+    ) -> None:
+        """Also for a purge, which removes the mark that the deletion has left."""
+        data = content(3 * PART)
+        data_store.blobs.put("a", data, ttl=ttl)
+        failing = wrapped(lambda backend: Fails(backend, 1), retry_seconds=0).agent("user_1", "agent_1")
+        with pytest.raises(BackendUnavailableError):
+            failing.blobs.delete("a", grace=0)
+        for seconds in (0, GRACE):
+            assert len(stored(store, MARK)) == 1
+            clock.advance(seconds)
+            assert purge(data_store) == 0
+            assert is_same(data_store.blobs.get("a"), data)
+        assert len(stored(store, MARK)) == (0 if ttl is None else 1)
 
     def test_a_put_whose_ttl_is_over_before_it_is_first_keeps_its_parts(
         self, data_store: AgentDataStore, clock: Clock, wrapped: Wrapper
