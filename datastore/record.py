@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, PlainSerializer
 from pydantic.alias_generators import to_camel
 
 from datastore.backend import Document
-from datastore.documents import names_of
+from datastore.documents import TOGETHER, names_of
+from datastore.errors import DamagedRecordError
 from datastore.ids import names_of_all
 from datastore.showing import Short, short, table
 from datastore.times import parse_time, parse_times
@@ -131,11 +132,16 @@ def to_record(document: Document) -> Record:
 
 
 def to_records(documents: Sequence[Document]) -> list[Record]:
-    """Return the records for checked documents, which takes less time than one by one.
+    """Return the records for checked documents, in less time than one by one if they are many.
 
     Raises:
-        ValueError: If the id of one of them is not one, or there are none.
+        ValueError: If the id of one of them is not one.
     """
+    if len(documents) < TOGETHER:
+        try:
+            return [to_record(document) for document in documents]
+        except DamagedRecordError as error:
+            raise ValueError(str(error)) from None
     _, created, _, expiries, _, _, _, updated, _, _, accessed, _ = zip(*documents, strict=True)
     times = parse_times({*created, *updated, *expiries, *accessed} - {None}).__getitem__
     names = names_of_all([document.id for document in documents])

@@ -10,6 +10,7 @@ from datastore.backend import BareDocuments, Document, DocumentPage
 from datastore.documents import (
     MAX_COUNT,
     MAX_REVISION_BYTES,
+    TOGETHER,
     UNDECODABLE,
     check,
     check_all_moved,
@@ -152,7 +153,7 @@ def test_what_is_taken_in_must_be_within_the_limits_as_well(changes, message):
     ],
     ids=["sound", "time", "count", "metadata", "no metadata", "large", "text", "set", "nan", "id", "system id"],
 )
-@pytest.mark.parametrize("number", [1, 20])
+@pytest.mark.parametrize("number", [1, TOGETHER])
 def test_documents_that_are_checked_together_are_checked_as_one_by_one(changes, number):
     """The one that differs is named, and all others are taken."""
     documents = [SOUND._replace(id=f"ann:ns-{at // 2}:{encode_key(str(at))}", value=at) for at in range(number)]
@@ -256,10 +257,11 @@ DAMAGE = st.sampled_from(
 )
 
 
-@given(st.lists(DAMAGE, min_size=8, max_size=10))
-def test_together_the_same_documents_are_sound_as_one_by_one(changes):
+@given(st.lists(DAMAGE, min_size=1, max_size=3), st.sampled_from([0, TOGETHER]))
+def test_together_the_same_documents_are_sound_as_one_by_one(changes, others):
     time = "2026-01-31T12:00:00.000000Z"
     sound = Document("u:n:k", time, "r" * 24, time, 1, {}, "a", time, 0, "a", time, "a")
+    changes = [*changes, *[{}] * others]
     documents = [sound._replace(id=f"u:n:{number}", **change) for number, change in enumerate(changes)]
 
     def is_sound(document):

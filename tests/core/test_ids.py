@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from datastore import InvalidNameError
 from datastore.ids import (
+    _MANY,
     AREAS,
     MAX_NAME_BYTES,
     IdLines,
@@ -232,6 +233,10 @@ def test_every_revision_is_96_random_bits():
     assert len(set(revisions)) == len(revisions)
 
 
+TOGETHER = _MANY
+"""So many times as many keys are certainly decoded together."""
+
+
 def lines(ids):
     return IdLines([id.encode() for id in ids])
 
@@ -243,8 +248,9 @@ def lines(ids):
     st.sampled_from(["", "u:ns:", "é:語:"]),
 )
 def test_keys_are_decoded_together_as_one_by_one(keys, beginning):
-    ids = [beginning + encode_key(key) for key in keys]
-    assert decode_keys(ids, len(beginning)) == decode_keys(lines(ids), len(beginning)) == keys
+    for some in (keys, keys * TOGETHER):
+        ids = [beginning + encode_key(key) for key in some]
+        assert decode_keys(ids, len(beginning)) == decode_keys(lines(ids), len(beginning)) == some
 
 
 @given(st.lists(text, max_size=20))
@@ -262,13 +268,14 @@ def test_ids_that_came_as_one_text_are_a_list(ids):
     | st.lists(st.text("-0N_\n", max_size=4), min_size=8, max_size=10)
 )
 def test_together_the_same_are_refused_as_one_by_one(encoded):
-    try:
-        expected = [decode_key(one) for one in encoded]
-    except ValueError:
-        with pytest.raises(ValueError):
-            decode_keys(encoded)
-    else:
-        assert decode_keys(encoded) == expected
+    for some in (encoded, encoded * TOGETHER):
+        try:
+            expected = [decode_key(one) for one in some]
+        except ValueError:
+            with pytest.raises(ValueError):
+                decode_keys(some)
+        else:
+            assert decode_keys(some) == expected
 
 
 @pytest.mark.parametrize("wrong", ["", "a", "NV=", "NW", "NV\n", "N\nV", "N:V", "NV NV", "é", "+/++", "-" * 684])
@@ -276,8 +283,8 @@ def test_one_that_is_no_key_among_others_is_found(wrong):
     alike = (encode_key("k") * len(wrong))[: len(wrong)]
     for encoded in (
         [wrong],
-        *(["NV", wrong], [wrong, "NV"], ["NV", "NVVm"] * 5 + [wrong]),
-        *([alike] * 4 + [wrong], [alike] * 9 + [wrong], [wrong] + [alike] * 9, [wrong] * 9),
+        *(["NV", wrong], [wrong, "NV"], ["NV", "NVVm"] * TOGETHER + [wrong], [alike] * 4 + [wrong]),
+        *([alike] * TOGETHER + [wrong], [wrong] + [alike] * TOGETHER, [wrong] * TOGETHER),
     ):
         with pytest.raises(ValueError):
             decode_keys(encoded)
@@ -286,11 +293,14 @@ def test_one_that_is_no_key_among_others_is_found(wrong):
 @given(st.lists(st.tuples(st.sampled_from(["a", "b%", "_c"]), st.sampled_from(["x", "y:z"]), text), max_size=12))
 def test_names_are_decoded_together_as_one_by_one(some):
     """Whether the ids are of one namespace or of several."""
-    assert list(names_of_all([make_id(*names) for names in some])) == some
+    for all_of_them in (some, some * TOGETHER):
+        assert list(names_of_all([make_id(*names) for names in all_of_them])) == all_of_them
 
 
 @pytest.mark.parametrize("wrong", ["", "a", "a:b", "a:b:?", "a%:b:NV", ":b:NV", "a:b:c:NV", "a%.:b:NV"])
-@pytest.mark.parametrize("others", [[], ["a:b:NV"] * 5, ["a:b:NV", "c:d:NV"] * 5], ids=["alone", "alike", "of two"])
+@pytest.mark.parametrize(
+    "others", [[], ["a:b:NV"] * TOGETHER, ["a:b:NV", "c:d:NV"] * TOGETHER], ids=["alone", "alike", "of two"]
+)
 def test_one_that_is_no_id_among_others_is_found(wrong, others):
     for ids in ([*others, wrong], [wrong, *others]):
         with pytest.raises(ValueError):

@@ -9,9 +9,10 @@ import pytest
 from pydantic import ValidationError
 
 from datastore.backend import Document
+from datastore.documents import TOGETHER
 from datastore.errors import DamagedRecordError
 from datastore.ids import encode_id
-from datastore.record import Record, to_record
+from datastore.record import Record, to_record, to_records
 
 BARE = Document(
     id=encode_id("ann", "no:tes", "plän"),
@@ -104,3 +105,16 @@ def test_two_records_share_nothing_that_can_be_changed():
 def test_a_document_whose_id_is_not_one_has_no_record(id):
     with pytest.raises(DamagedRecordError, match="no key has this id"):
         to_record(BARE._replace(id=id))
+
+
+@pytest.mark.parametrize("number", [1, TOGETHER], ids=["few", "many"])
+@pytest.mark.parametrize("wrong", [None, "ann:ns:?", "ann:ns", "ann%.:ns:NV"])
+def test_records_that_are_made_together_are_those_made_one_by_one(number, wrong):
+    documents = [BARE._replace(id=encode_id("ann", f"ns-{place // 9}", f"{place}")) for place in range(number)]
+    documents.insert(number // 2, FULL)
+    if wrong is None:
+        assert to_records(documents) == list(map(to_record, documents))
+        return
+    documents.insert(number // 2, FULL._replace(id=wrong))
+    with pytest.raises(ValueError):  # whoever wants to know which one it is makes them one by one
+        to_records(documents)
