@@ -93,6 +93,8 @@ def blocks_of(store: Any) -> dict[str, Block]:
         "list_keys": (200, small.list_keys),
         "short: get_record": (1, lambda: agent.get_record("result-00100")),
         "short: get_records of 1": (1, lambda: agent.get_records(["result-00100"])),
+        "short: get_records of 2": (1, lambda: agent.get_records(["result-00100", "result-00101"])),
+        "short: scan of the same 2": (1, lambda: agent.scan(start="result-00100", end="result-00102")),
         "short: last": (1, agent.last),
         "short: scan of nothing": (1, nothing.scan),
         "short: scan of 1": (1, lambda: agent.scan(limit=1)),

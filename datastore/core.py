@@ -276,12 +276,12 @@ class Core:
         Raises:
             DamagedRecordError: For the first damaged document, as far as the fields are read.
         """
-        found: dict[str, Document] = {}
         size = self.backend.capabilities.read_batch
-        for start in range(0, len(ids), size):
-            deadlines.check()
-            batch = ids[start : start + size]
-            found.update(self.call(_Reading(batch), partial(self.backend.read, batch, fields)))
+        found = self._read(ids[:size], fields) if ids else {}
+        if len(ids) > size:
+            found = dict(found)
+            for start in range(size, len(ids), size):
+                found.update(self._read(ids[start : start + size], fields))
         now = self.now()
         live: dict[str, Document] = {}
         unchecked = fields is Fields.ALL and not are_sound(list(found.values()))
@@ -296,6 +296,16 @@ class Core:
                 except DamagedRecordError as error:
                     raise error.during(str(_Reading((id,))), self.backend.name) from None
         return live
+
+    def _read(self, batch: Sequence[str], fields: Fields) -> dict[str, Document]:
+        """Read one batch. What describes it is made only if there is an error, as in `read_one`."""
+        deadlines.check()
+        if self._warns:
+            warn_if_on_loop()
+        try:
+            return self.backend.read(batch, fields)
+        except Exception as error:  # noqa: BLE001 - raised by `_repeat`
+            return self._repeat(error, _Reading(batch), partial(self.backend.read, batch, fields))
 
     def scan(
         self,
