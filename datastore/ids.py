@@ -42,11 +42,13 @@ _LONGEST = (MAX_KEY_BYTES * 4 + 2) // 3
 _PADDING = (b"", b"", b"==", b"=")
 _LAST = (frozenset(_BASE64), frozenset[int](), frozenset(_BASE64[::16]), frozenset(_BASE64[::4]))
 """With which characters base64 can end, by how many more there are than a multiple of four."""
-_FILL = tuple(
-    dict.fromkeys(bytes(some).translate(_TO_ORDERED), b"-" * (4 + (-over & 3))) for over, some in enumerate(_LAST)
+_ZEROS = (b"----", b"", b"--", b"-")
+"""What fills up an encoded key with zeros, at least one of them, by how many characters are over."""
+_FILL_BY_LAST = tuple(
+    dict.fromkeys(bytes(last).translate(_TO_ORDERED), zeros) for last, zeros in zip(_LAST, _ZEROS, strict=True)
 )
-"""What fills up an encoded key, by as many characters as are over and by the last of these. It makes one zero byte less
-than it has characters, so that those of many keys can be counted together."""
+_FILL = (_FILL_BY_LAST * (_LONGEST // 4 + 1))[: _LONGEST + 1]
+"""The same by how many characters there are, and by the last one."""
 _MANY = 32  # keys are decoded together; it is the longer code, and of 8 it takes twice the time of one by one
 _TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
@@ -235,24 +237,25 @@ def decode_keys(ids: Sequence[str], start: int = 0) -> list[str]:
 
 
 def _decode_lines(lines: bytes, number: int, start: int) -> list[str]:
-    first = lines[: lines.index(b"\n")]
-    beginning = first.decode()[:start].encode()
-    breaks = lines.count(b"\n"), lines[len(first) :: len(first) + 1].count(b"\n")
-    if len(lines) + 1 == number * (len(first) + 1) and breaks == (number - 1, number - 1):
-        return _decode_alike(lines, number, len(beginning), len(first))
-    between = b"\n" + beginning
-    encoded = lines[len(beginning) :] + between
-    some = encoded.split(between)[:-1]
-    if len(some) != number or max(map(len, some)) > _LONGEST:
+    length = lines.index(b"\n")
+    # A line break of an id that is no record's may be at another place: there it is no character of a key.
+    if len(lines) + 1 == number * (length + 1) and lines[length :: length + 1] == b"\n" * (number - 1):
+        return _decode_alike(lines, number, len(lines[:length].decode()[:start].encode()), length)
+    beginning = lines[:length].decode()[:start].encode()
+    some = lines[len(beginning) :].split(b"\n" + beginning)
+    if len(some) != number:
         raise ValueError(_NO_KEY)
     # All of them are one text of base64: each is filled up with zeros, and its last character says that there are no
     # other bits before these.
     try:
-        text = b"".join([one + _FILL[len(one) & 3][one[-1]] for one in some])
+        fills = [_FILL[len(one)][one[-1]] for one in some]
     except (KeyError, IndexError):
         raise ValueError(_NO_KEY) from None
-    utf8 = a2b_base64(text.translate(_FROM_ORDERED), strict_mode=True)
-    if utf8.count(0) == len(text) - (len(encoded) - number * len(between)) - number:  # no key has a zero
+    parts = some + fills
+    parts[::2], parts[1::2] = some, fills
+    utf8 = a2b_base64(b"".join(parts).translate(_FROM_ORDERED), strict_mode=True)
+    # A fill is as many bytes as characters, but the longest: four characters are three bytes.
+    if utf8.count(0) == sum(map(len, fills)) - fills.count(_ZEROS[0]):  # no key has a zero
         return list(filter(None, utf8.decode().split("\0")))
     return [decode_key(one.decode()) for one in some]
 
@@ -275,7 +278,7 @@ def _decode_alike(lines: bytes, number: int, start: int, end: int) -> list[str]:
         text[at::filled] = lines[start + at :: end + 1]
     utf8 = a2b_base64(text.translate(_FROM_ORDERED), strict_mode=True)
     step, length = len(utf8) // number, size * 3 // 4
-    if any(utf8[at::step].count(0) != number for at in range(length, step)):
+    if any(utf8[at::step] != bytes(number) for at in range(length, step)):
         raise ValueError(_NO_KEY)
     zeros = step - length
     if utf8.count(0) == number * zeros:  # no key has a zero: this takes a fifth of the time

@@ -56,7 +56,7 @@ class Reader:
         """
         members = self._members(range, limit + 1, after, reverse=reverse)
         more = len(members) > limit
-        bare = _bare(members[:limit])
+        bare = _bare(members[:limit] if more else members)
         if fields is not Fields.KEY:
             return self._page(bare.ids, fields, more=more)
         return DocumentPage(bare, bare.ids[-1] if more else None)
