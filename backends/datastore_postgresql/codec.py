@@ -129,11 +129,3 @@ def known_of(row: Row) -> Known:
         return toolkit.known_of(check(document), token, writes, counts, fences=fences)
     except (DamagedRecordError, InvalidValueError, *UNDECODABLE):
         return toolkit.damaged_one(token, foreign=revision is None)
-
-
-def seen_of(document: Document, row: Row, fields: Fields) -> Known:
-    """Return what a read tells the toolkit of a sound record; ``row`` ends with the columns of `CONDITIONS`."""
-    token, writes, fences = row[-3:]
-    if fields is Fields.ALL:
-        return toolkit.known_of(document, token, writes, fences=fences)
-    return Known(token, document.revision, document.created_at, document.expires_at, None, writes, fences=fences)

@@ -27,7 +27,6 @@ from datastore_postgresql.codec import (
     document_of,
     documents_of,
     read_name,
-    seen_of,
 )
 
 if TYPE_CHECKING:
@@ -133,8 +132,7 @@ class Reader:
         except UNDECODABLE:  # the closer look finds out which one, and what it is
             found = [decoded(row[0], partial(document_of, row, fields)) for row in rows]
         if fields is not Fields.KEY:
-            for row, document in zip(rows, found, strict=True):
-                self._memory.note(document.id, seen_of(document, row, fields))
+            self._memory.note_read(found, [row[-3:] for row in rows])
         return {document.id: document for document in found}
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None, *, reverse: bool) -> DocumentPage:

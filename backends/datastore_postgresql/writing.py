@@ -56,6 +56,7 @@ class Records(Primitives):
     name = NAME
     rules = Rules(replaces_whole=False)
     counting = Counting.UNSEEN
+    counts_apart = True
 
     def __init__(self, session: Session, table: str, vectors: Vectors) -> None:
         self._session = session

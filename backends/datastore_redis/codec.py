@@ -58,20 +58,10 @@ def known_of(id: str, row: Sequence[bytes | None]) -> Known:
         return toolkit.damaged_one(token or UNKNOWN, foreign=row[1] is None)
 
 
-def seen_of(document: Document, row: Sequence[bytes | None], fields: Fields) -> Known:
-    """Return what a read tells the toolkit of a sound record.
-
-    Args:
-        document: What was read.
-        row: The fields of `CONDITIONS`.
-        fields: Which fields the document has.
-    """
+def conditions_of(row: Sequence[bytes | None]) -> tuple[str, str, str]:
+    """Return the token, the marks of writes and the fences, for the fields of `CONDITIONS`."""
     token, writes, fences = [one.decode("utf-8", "replace") if one else "" for one in row]
-    if fields is Fields.ALL:
-        return toolkit.known_of(document, token or UNKNOWN, writes, fences=fences)
-    return Known(
-        token or UNKNOWN, document.revision, document.created_at, document.expires_at, None, writes, fences=fences
-    )
+    return token or UNKNOWN, writes, fences
 
 
 def new_token() -> str:

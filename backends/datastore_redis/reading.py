@@ -13,7 +13,7 @@ from datastore.documents import decoded, foreign, split
 from datastore.errors import DataStoreError
 from datastore.ids import SYSTEM, IdLines
 from datastore_redis.client import Command, Session, run
-from datastore_redis.codec import CONDITIONS, NAMES, document_of, seen_of
+from datastore_redis.codec import CONDITIONS, NAMES, conditions_of, document_of
 from datastore_redis.failures import WrongTypeError
 from datastore_redis.scripts import AFTER_ID, LIVE, NAMESPACES
 
@@ -41,12 +41,15 @@ class Reader:
         Requests: 1.
         """
         documents: dict[str, Document] = {}
+        seen: list[tuple[str, str, str]] = []
         names = NAMES[fields]
         conditions = () if fields is Fields.KEY else CONDITIONS
         for id, row in self._rows(ids, (*names, *conditions)):
-            documents[id] = document = decoded(id, partial(_document, (id, row), fields))
+            documents[id] = decoded(id, partial(_document, (id, row), fields))
             if conditions and not isinstance(row, DataStoreError):
-                self._memory.note(id, seen_of(document, row[len(names) :], fields))
+                seen.append(conditions_of(row[len(names) :]))
+        if seen:
+            self._memory.note_read(documents.values(), seen)
         return documents
 
     def scan(self, range: IdRange, fields: Fields, limit: int, after: str | None, *, reverse: bool) -> DocumentPage:

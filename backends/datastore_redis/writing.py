@@ -26,6 +26,7 @@ class Records(Primitives):
     name = NAME
     rules = Rules(replaces_whole=False)
     counting = Counting.UNSEEN
+    counts_apart = True
 
     def __init__(self, session: Session) -> None:
         self._session = session

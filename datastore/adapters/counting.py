@@ -209,7 +209,8 @@ class Counter:
         if after is None and isinstance(change.after, Known):
             after = change.after.with_token(result.token)
         if after is None:
-            self._memory.forget(change.id)
+            if not self._primitives.counts_apart:
+                self._memory.forget(change.id)
             return change.over if isinstance(change.over, Unseen) else None
         self._memory.note(change.id, after)
         return after

@@ -7,7 +7,7 @@ it is out of date, that costs a request and nothing else.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -200,6 +200,36 @@ class Memory:
         if len(states) > self._most:
             with suppress(KeyError):  # other threads have just removed all of them
                 states.popitem(last=False)
+
+    def note_read(self, documents: Iterable[Document], conditions: Iterable[tuple[Any, str, str]]) -> None:
+        """Remember documents that were read.
+
+        Most that are read without metadata are still as they are remembered. To see that takes a quarter of the time
+        that noting them again takes.
+
+        Args:
+            documents: With `datastore.backend.Fields.VALUE` or more.
+            conditions: For each the token (see `Known.token`), the marks of writes, and what it remembers of leases.
+        """
+        states = self._states
+        for document, (token, writes, fences) in zip(documents, conditions, strict=True):
+            old = states.get(document.id)
+            if (
+                type(old) is Known
+                and document.metadata is None
+                and old.token == token
+                and old.revision == document.revision
+                and old.created_at == document.created_at
+                and old.expires_at == document.expires_at
+                and old.writes == writes
+                and old.fences == fences
+            ):
+                try:  # noqa: SIM105 - `suppress` takes as long as all the rest
+                    states.move_to_end(document.id)
+                except KeyError:  # another thread has just forgotten it
+                    pass
+            else:
+                self.note(document.id, known_of(document, token, writes, fences=fences))
 
     def forget(self, id: str) -> None:
         """Forget what is known of a document."""

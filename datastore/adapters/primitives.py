@@ -41,6 +41,8 @@ class Primitives(ABC):
     """What deciding about writes depends on."""
     counting: Counting = Counting.READ
     """What counting starts from."""
+    counts_apart: bool = False
+    """Whether counting leaves a document's token as it is. What is known of the document then stays known."""
 
     @abstractmethod
     def load(self, ids: Sequence[str], *, metadata: bool, value: bool) -> Mapping[str, Known]:

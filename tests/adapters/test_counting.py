@@ -116,6 +116,16 @@ def test_what_is_known_after_counting_serves_the_next_write(client):
         assert client.asked == [SWAP]
 
 
+def test_what_counting_leaves_as_it_is_stays_known():
+    client = Client(Database(), rules=Rules(replaces_whole=False), counting=Counting.UNSEEN)
+    client.counts_apart = True
+    client.write(put("a"))
+    known = client.memory.get(id_of("a"))
+    client.counter.record([access(client, "a", 1)])
+    assert known is not None
+    assert client.memory.get(id_of("a")) is known
+
+
 @pytest.mark.parametrize("fault", [unsent, unanswered])
 def test_without_an_answer_it_is_looked_at_or_sent_again_at_once_and_counted_once(client, fault):
     reads = [None] if client.counting is Counting.READ else []

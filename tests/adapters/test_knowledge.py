@@ -1,0 +1,53 @@
+"""What is remembered of documents, and that a read of one tells what has changed."""
+
+from __future__ import annotations
+
+import pytest
+
+from datastore.adapters.knowledge import Known, Memory
+from datastore.backend import Document
+
+READ = Document("u:n:k", "created", "revision", None, {"a": 1})
+WHOLE = READ._replace(metadata={"by": "us"}, created_by_agent="a", updated_at="later", access_count=3)
+
+
+@pytest.fixture
+def memory():
+    """One that knows a document whole, and two others."""
+    memory = Memory(3)
+    memory.note_read([WHOLE], [("token", "marks", "")])
+    for id in ("u:n:l", "u:n:m"):
+        memory.note(id, Known("t", "r", "c", None))
+    return memory
+
+
+def test_one_that_is_as_it_was_stays_known_whole_and_becomes_the_newest(memory):
+    before = memory.get(READ.id)
+    assert (before.metadata, before.access_count, before.source) == ('{"by":"us"}', 3, None)
+    memory.note_read([READ], [("token", "marks", "")])
+    assert memory.get(READ.id) is before
+    memory.note("u:n:n", Known("t", "r", "c", None))
+    assert (memory.get("u:n:l"), memory.get(READ.id)) == (None, before)
+
+
+@pytest.mark.parametrize(
+    ("document", "seen"),
+    [
+        (READ, ("another", "marks", "")),
+        (READ, ("token", "other marks", "")),
+        (READ, ("token", "marks", "fences")),
+        (READ._replace(revision="another"), ("token", "marks", "")),
+        (READ._replace(created_at="another"), ("token", "marks", "")),
+        (READ._replace(expires_at="another"), ("token", "marks", "")),
+        (WHOLE._replace(metadata={}), ("token", "marks", "")),
+    ],
+)
+def test_whatever_has_changed_is_known_afterwards(memory, document, seen):
+    """Also if another program has left the token as it was."""
+    memory.note_read([document], [seen])
+    known = memory.get(READ.id)
+    assert (known.token, known.writes, known.fences) == seen
+    assert known[1:4] == (document.revision, document.created_at, document.expires_at)
+    assert known.metadata == (
+        "{}" if document.metadata == {} else '{"by":"us"}' if document.revision == "revision" else None
+    )
