@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument(
         "--both", action="store_true", help="count processor time, of this process and of the server's (Linux)"
     )
+    parser.add_argument("--only", nargs="+", metavar="CALL", help="only these rows, such as get_many")
     arguments = parser.parse_args()
     print_environment("psycopg", "langgraph-checkpoint-postgres")
     url = arguments.url
@@ -269,9 +270,15 @@ def contest(arguments: argparse.Namespace, store: datastore.DataStore, *peers: A
         assert ours.find({"group": "g1"}) == side.find("g1")
     clock = arguments.clock
     if arguments.both:
-        servers = [store.backend._session._idle[-1].info.backend_pid]  # type: ignore[attr-defined]
-        servers += [peer.info.backend_pid for peer in arguments.connections]
-        clock = lambda: time.process_time() + sum(map(processor_time_of, servers))  # noqa: E731
+        session = store.backend._session  # type: ignore[attr-defined]
+        opened, open_one = [*session._idle, *arguments.connections], session.open
+
+        def open_noted() -> Any:
+            opened.append(open_one())  # counts are written meanwhile, over a connection of their own
+            return opened[-1]
+
+        session.open = open_noted
+        clock = lambda: time.process_time() + sum(processor_time_of(one.info.backend_pid) for one in opened)  # noqa: E731
     result = table(
         "keys per second",
         "call",
@@ -283,7 +290,7 @@ def contest(arguments: argparse.Namespace, store: datastore.DataStore, *peers: A
         f"of {LANGGRAPH}",
         "quartiles",
     )
-    for name in sides[OURS]:
+    for name in arguments.only or sides[OURS]:
         rates = take_turns(
             {side: calls[name] for side, calls in sides.items()},
             rounds=arguments.rounds,

@@ -136,11 +136,13 @@ class Records(Primitives):
 
     def _counted(self, changes: Sequence[Change]) -> list[Result]:
         given = []
-        for change in sorted(changes, key=lambda change: change.id):
+        for change in sorted(changes, key=_id_of):
             write = change.write
             assert isinstance(write, Access)  # noqa: S101  # all of them are: see `Primitives.swap`
             given.append((write.id, write.created_at, write.number, change.marks[0], written(write.agent), write.at))
         done = {id for (id,) in self._session.ask(self._count, [list(column) for column in zip(*given, strict=True)])}
+        if len(done) == len(changes):
+            return [Applied()] * len(changes)
         return [Applied() if change.id in done else Late(ABSENT) for change in changes]
 
 

@@ -27,6 +27,7 @@ logger = logging.getLogger("datastore")
 
 SECONDS = 10.0
 """How many seconds one call keeps trying against other writers of the same documents."""
+_COUNTED = Applied()
 MOST_OPEN = 20_000
 """The most documents for which open accesses are remembered."""
 
@@ -155,21 +156,31 @@ class Counter:
         """Send what is to be counted, remove what is done from ``pending``, and return the error for the rest."""
         before: dict[str, Account] = {}
         accounts: dict[str, Account] = {}
-        changes: list[Change] = []
         mark = new_mark()
-        for id, access in pending.items():
-            account = before[id] = self._account(access)
-            if not account.sent:
-                account = Account(access.created_at, account.counted, access.number - account.counted, mark)
-                self._keep(id, account)  # before it is sent, because an interrupt may come
-            accounts[id] = account
-            changes.append(_change(access, states[id], account))
+        is_first = self.accounts.keys().isdisjoint(pending)
+        # They are kept before they are sent, because an interrupt may come.
+        if is_first:  # nearly always, and then there is nothing to go by
+            accounts = {id: Account(access.created_at, 0, access.number, mark) for id, access in pending.items()}
+            self.accounts |= accounts
+            keep_newest(self.accounts, self._most_open)
+        else:
+            for id, access in pending.items():
+                account = before[id] = self._account(access)
+                if not account.sent:
+                    account = Account(access.created_at, account.counted, access.number - account.counted, mark)
+                    self._keep(id, account)
+                accounts[id] = account
+        changes = [_change(access, states[id], accounts[id]) for id, access in pending.items()]
         refused = False
         results: Sequence[Result]
         try:
             results = self._primitives.swap(changes)
         except DataStoreError as error:
             refused, results = True, [error] * len(changes)
+        if is_first and self._is_all_told(results):
+            self.accounts |= {id: Account(access.created_at, access.number) for id, access in pending.items()}
+            pending.clear()
+            return None
         problem: DataStoreError | None = None
         for (id, account), change, result in zip(accounts.items(), changes, results, strict=True):
             if isinstance(result, Applied):
@@ -186,7 +197,7 @@ class Counter:
             self._memory.forget(id)
             states.pop(id)
             if isinstance(result, Late):
-                self._keep(id, before[id])
+                self._keep(id, before.get(id, Account(account.created_at)))
                 if result.found is not None:
                     states[id] = result.found
             elif self._primitives.in_doubt(result):
@@ -194,7 +205,7 @@ class Counter:
                 if isinstance(change.over, Unseen):  # sent again, it finds out whether its mark is there
                     states[id] = UNSEEN
             else:
-                self._keep(id, before[id])
+                self._keep(id, before.get(id, Account(account.created_at)))
                 if refused or result.retryable:
                     problem = result
                 else:
@@ -202,6 +213,13 @@ class Counter:
                     self.accounts.pop(id, None)
                     del pending[id]
         return problem
+
+    def _is_all_told(self, results: Sequence[Result]) -> bool:
+        """Return whether all changes were applied, and what is remembered of the documents stays as it is."""
+        primitives = self._primitives
+        if not primitives.counts_apart or primitives.counting is not Counting.UNSEEN:
+            return False
+        return results.count(_COUNTED) == len(results)
 
     def _applied(self, change: Change, result: Applied) -> State | None:
         """Note what is stored now, and return it if it is known."""
