@@ -187,16 +187,14 @@ class Memory:
 
     def note(self, id: str, state: State) -> None:
         """Remember a document, or that it does not exist."""
-        kept: Known | Absent | None = None
-        if isinstance(state, Known):
-            kept = self._kept(state, self._states.get(id))
-        elif state is ABSENT and self._absences:
-            kept = ABSENT
         states = self._states
-        states.pop(id, None)  # so that it becomes the newest
-        if kept is None:
+        old = states.pop(id, None)  # so that it becomes the newest
+        if isinstance(state, Known):
+            states[id] = self._kept(state, old)
+        elif state is ABSENT and self._absences:
+            states[id] = ABSENT
+        else:
             return
-        states[id] = kept
         if len(states) > self._most:
             with suppress(KeyError):  # other threads have just removed all of them
                 states.popitem(last=False)
