@@ -62,6 +62,7 @@ _ALL = Fields.ALL
 _FIRST_DELAY, _LONGEST_DELAY = 0.05, 2.0  # seconds between attempts of a call that failed for a transient reason
 _HELD = 0.001  # seconds between two checks whether a fork is over
 _PROBE = system_prefix("", "health") + encode_key("health")
+_NO_MORE: Iterator[Any] = iter(())  # whoever asks it for more: it stays at its end
 _NOT_CLEAN = (
     "the process was forked while a call to the database went on for longer than the fork could wait; what this child "
     "has inherited cannot be used. Open the store after the fork, with datastore.connect()"
@@ -332,7 +333,6 @@ class Core:
         *,
         reverse: bool = False,
         plan: Plan | None = None,
-        in_one_call: bool = False,
     ) -> Iterator[Sequence[Document]]:
         """Yield the live documents of a range in id order, page by page.
 
@@ -347,8 +347,6 @@ class Core:
             on_damaged: Called for each damaged document, as far as the fields are read; these are not yielded.
             reverse: Whether to read in the opposite order.
             plan: What to find; ``None`` for every document.
-            in_one_call: Whether one call asks for all of them, which is `datastore.scope.bounded`: then a page needs no
-                time of its own.
         """
         most = self.backend.capabilities.scan_page
         limit = min(at_once or most, most)
@@ -358,16 +356,9 @@ class Core:
                 read = partial(backend.scan, range, fields, limit, after, reverse)
             else:
                 read = partial(backend.find, range, plan, fields, limit, after, reverse)
-            if in_one_call:
-                deadlines.check()
-                page = self._page(read, fields)
-            else:
-                page = self.page(read, fields)
+            page = self.page(read, fields)
             found = len(page.documents)
-            if expires(page.documents):
-                page = living(page, self.now())
-            for error in page.damaged:
-                on_damaged(error)
+            page = self._live(page, on_damaged)
             yield page.documents
             if page.after is None:
                 return
@@ -377,6 +368,66 @@ class Core:
                 limit = min(at_once, most)  # the rest of what one page had no room for
             else:  # more are needed than expected: some have expired, or their keys do not have the prefix
                 at_once, limit = None, min(limit * 8, most)
+
+    def pages_of_call(
+        self, range: IdRange, fields: Fields, after: str | None, at_once: int | None, *, reverse: bool
+    ) -> tuple[Sequence[Document], Iterator[Sequence[Document]]]:
+        """Return the first page that `pages` yields, and an iterator over the others.
+
+        It is for calls that are `datastore.scope.bounded`: their time is that of all pages. Where all that is asked for
+        is on the first page, as in most calls, this takes hardly more than asking the database.
+
+        Args:
+            range: The ids.
+            fields: How much of each document is needed.
+            after: Where to go on.
+            at_once: How many documents to read at first; ``None`` for as many as fit.
+            reverse: Whether to read in the opposite order.
+        """
+        backend = self.backend
+        most = backend.capabilities.scan_page
+        limit = most if at_once is None or at_once > most else at_once
+        deadlines.check()
+        page = self._first_page(backend, range, fields, limit, after, reverse)
+        found = len(page.documents)
+        if page.damaged or expires(page.documents):
+            page = self._live(page, skip)
+        if page.after is None:
+            return page.documents, _NO_MORE
+        if at_once is not None and found == len(page.documents) == limit < at_once:
+            at_once -= found  # as in `pages`
+        else:
+            at_once = min(limit * 8, most)
+        return page.documents, self.pages(range, fields, page.after, at_once, reverse=reverse)
+
+    def _first_page(
+        self, backend: Backend, range: IdRange, fields: Fields, limit: int, after: str | None, reverse: bool
+    ) -> DocumentPage:
+        """Return what `_page` does. Only if that is not certain at once is anything made that describes the read."""
+        scan, changes = backend.scan, self.tracker.changes
+        if self._warns:
+            warn_if_on_loop()
+        try:
+            page = scan(range, fields, limit, after, reverse)
+        except Exception as error:  # noqa: BLE001 - raised by `_repeat`
+            page = self._repeat(error, "listing", partial(scan, range, fields, limit, after, reverse))
+        if fields is not _ALL:
+            return page
+        page = checked(page)
+        found = self.tracker.add_pending(page.documents, changes, is_last=False)
+        if found is page.documents:
+            return page
+        if found is None:  # it is read again
+            return self._page(partial(scan, range, fields, limit, after, reverse), fields)
+        return DocumentPage(found, page.after, page.damaged)
+
+    def _live(self, page: DocumentPage, on_damaged: Callable[[DamagedRecordError], None]) -> DocumentPage:
+        """Return a page without what has expired, after telling of what is damaged."""
+        if expires(page.documents):
+            page = living(page, self.now())
+        for error in page.damaged:
+            on_damaged(error)
+        return page
 
     def all_ids(self, range: IdRange) -> Iterator[list[str]]:
         """Yield the ids of a range page by page, including expired and damaged documents, but not foreign ones."""

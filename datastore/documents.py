@@ -11,6 +11,7 @@ a warning, so that one damaged record does not make the others unreadable. No me
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
 
@@ -236,6 +237,7 @@ def key_of(id: str) -> str:
         raise damaged(id, NO_KEY) from None
 
 
+@lru_cache(1_024)  # what a program polls is read again and again, and to look names up takes a quarter of the time
 def names_of(id: str) -> tuple[str, str, str]:
     """Return the user id, the namespace and the key in an id that was listed.
 
@@ -436,7 +438,7 @@ def _problem(document: Document, most: int) -> str | None:
         return f"revision is not text of 1 to {MAX_REVISION_BYTES} bytes"
     if creator != "" and not _is_text(creator, MAX_NAME_BYTES):
         return f"createdByAgent {_NO_AGENT}"
-    if writer is not None and writer != "" and not _is_text(writer, MAX_NAME_BYTES):
+    if writer is not None and writer != "" and writer != creator and not _is_text(writer, MAX_NAME_BYTES):
         return f"updatedByAgent {_NO_AGENT}"
     if accessor is not None and not _is_text(accessor, MAX_NAME_BYTES):
         return f"lastAccessedByAgent {_NO_AGENT}"

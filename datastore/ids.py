@@ -409,12 +409,23 @@ def key_range(namespace: str, prefix: str | None = None, start: str | None = Non
     Raises:
         InvalidNameError: If one of them is not text or longer than a key can be.
     """
-    whole = _whole(namespace)
     if prefix is None and start is None and end is None:
-        return whole
-    low, high = whole
+        return _whole(namespace)
+    # What is no exact `str` may not even be hashable.
+    if type(prefix) is not str and prefix is not None:
+        prefix = check_name(prefix, "prefix")
+    if type(start) is not str and start is not None:
+        start = check_name(start, "start")
+    if type(end) is not str and end is not None:
+        end = check_name(end, "end")
+    return _key_range(namespace, prefix, start, end)
+
+
+@lru_cache(256)  # what a program polls it asks for again and again
+def _key_range(namespace: str, prefix: str | None, start: str | None, end: str | None) -> IdRange:
+    low, high = _whole(namespace)
     if prefix is not None:
-        first, after = _beginning(prefix if type(prefix) is str else check_name(prefix, "prefix"))
+        first, after = _beginning(prefix)
         if first:
             low, high = namespace + first, namespace + after
     if start is not None:

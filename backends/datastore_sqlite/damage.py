@@ -81,7 +81,10 @@ def documents_of(
     """
     try:
         documents = together(rows) if together and len(rows) >= MANY else list(map(document, rows))
-        if {type(row[0]) for row in rows} <= {str}:
+        for row in rows:
+            if type(row[0]) is not str:
+                break
+        else:
             return documents, ()
     except (DamagedRecordError, *UNDECODABLE):  # the closer look finds out which rows, and why
         pass

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sqlite3
 import sys
 from collections.abc import Sequence
+from math import inf
 from time import monotonic
 from typing import Any
 
 from datastore.backend import Document, DocumentPage, Fields, IdRange, NamespaceStats
+from datastore.deadlines import until
 from datastore.documents import UNDECODABLE
 from datastore.ids import EVERYTHING
 from datastore.stats import Stats
@@ -19,6 +21,7 @@ from datastore_sqlite.codec import AT_FIRST, DOCUMENT, DOCUMENTS, Row, are_all
 from datastore_sqlite.damage import documents_of, is_damage, reading, shown, stored_id
 from datastore_sqlite.failures import translate
 from datastore_sqlite.opened import Opened
+from datastore_sqlite.pools import give_up
 from datastore_sqlite.statements import TIME_LENGTH
 
 _KEY, _WITH_VALUE, _BARE_VALUE = Fields.KEY, Fields.VALUE, Fields.BARE_VALUE
@@ -119,9 +122,38 @@ class Reader:
                 statement, parameters = sql.SCAN_BEFORE[fields], (range.start, _bound(after), limit)
         elif after is not None and after >= range.start:
             statement, parameters = sql.SCAN_AFTER[fields], (_bound(after), end, limit)
-        rows, complete = self._opened.read(_any_page, statement, parameters, fields, limit)
+        rows, complete = self._read_page(statement, parameters, fields, limit)
         documents, broken = documents_of(rows, DOCUMENT[fields], DOCUMENTS[fields])
         return DocumentPage(documents, None if complete else shown(rows[-1][0]), broken)
+
+    def _read_page(self, statement: str, parameters: Row, fields: Fields, limit: int) -> tuple[list[Row], bool]:
+        """Return what `_page` does, whatever is in the rows.
+
+        It is what `Opened.read` does with `reading` of `_page`, written out: a short listing takes so little time that
+        three calls more show.
+        """
+        opened = self._opened
+        now = monotonic()
+        if now > opened.look_at:
+            opened.look_to_read(now)
+        connections = self._connections
+        connection = connections.take(sys._getframe())
+        connection.deadline[0] = until()
+        try:
+            found: tuple[list[Row], bool] | None = None
+            try:
+                found = _page(connection, statement, parameters, fields, limit)
+            except sqlite3.OperationalError as error:
+                if not is_damage(error):
+                    raise
+            if found is None:  # not inside `except`: the error quotes stored text, and would be chained to the next one
+                found = reading(connection, _page, None, (connection, statement, parameters, fields, limit))
+        except BaseException as error:
+            give_up(connections, connection, error, self._settings)
+            raise
+        connection.deadline[0] = inf
+        connections.give_back(connection, now)
+        return found
 
     def namespaces(self, range: IdRange, at: str) -> list[str]:
         """See `Backend.namespaces`."""
@@ -161,13 +193,6 @@ def _times_of(both: object) -> tuple[str, str] | None:
     except UnicodeDecodeError:
         return None
     return text[:TIME_LENGTH], text[TIME_LENGTH + 1 :]
-
-
-def _any_page(
-    connection: Connection, statement: str, parameters: Row, fields: Fields, limit: int
-) -> tuple[list[Row], bool]:
-    """Return what `_page` does, whatever is in the rows."""
-    return reading(connection, _page, None, (connection, statement, parameters, fields, limit))
 
 
 def _page(

@@ -13,7 +13,7 @@ from zlib import crc32
 
 from datastore.arguments import as_bool, as_int, as_text, check_text, shown
 from datastore.backend import BareDocuments, Delete, Document, Fields
-from datastore.documents import MANY, key_of, skip
+from datastore.documents import key_of, skip
 from datastore.errors import DamagedRecordError, InvalidValueError, QueryError, kind_of
 from datastore.ids import IdRange, decode_keys, is_id, key_range, namespace_range
 from datastore.late import Late
@@ -28,6 +28,8 @@ else:
 
 T = TypeVar("T")
 
+_FEW = 24
+"""Up to so many records are made one by one: their names and times are often known from the last time (`names_of`)."""
 _ALL_THERE_ARE = 2**40
 """More records than any database holds; a limit beyond it is the same."""
 
@@ -317,19 +319,26 @@ def _listed(
     fields: Fields,
     make: Callable[[Sequence[Document]], Iterable[T]],
     after: str | None = None,
+    *,
+    spare: int = 0,
 ) -> list[T]:
     """Return a list of what `each` yields, in less time, for a call that is `bounded`.
 
-    A short listing takes hardly more than its statement.
+    A short listing takes hardly more than its statement. With ``spare`` there may be so many more than the limit.
     """
     core, limit = scope.core, span.limit
-    found: list[T] = []
-    for documents in core.pages(span.range, fields, after, limit, reverse=span.reverse, in_one_call=True):
-        found += make(documents)
-        core.check_open()
-        if limit is not None and len(found) >= limit:
-            return found[:limit]
-    return found
+    if limit is not None:
+        limit += spare
+    documents, others = core.pages_of_call(span.range, fields, after, limit, reverse=span.reverse)
+    found = list(make(documents))
+    core.check_open()
+    if limit is None or len(found) < limit:
+        for documents in others:
+            found += make(documents)
+            core.check_open()
+            if limit is not None and len(found) >= limit:
+                break
+    return found if limit is None or len(found) <= limit else found[:limit]
 
 
 def each(
@@ -427,7 +436,7 @@ def _page(scope: Scope, span: Span, cursor: str | None) -> Page:
     """Return one page of records and the cursor after it."""
     after = None if cursor is None else _resume(scope, span, cursor)
     limit = span.limit
-    found = _listed(scope, _one_more(span), Fields.ALL, _records_of, after)
+    found = _listed(scope, span, Fields.ALL, _records_of, after, spare=1)  # one more says that more follow
     if limit is None or len(found) <= limit:
         return Page(found, None)
     return Page(found[:limit], _cursor(scope, span, found[limit - 1].id))
@@ -457,7 +466,7 @@ def _one_more(span: Span) -> Span:
 def _records_of(documents: Sequence[Document]) -> list[Record]:
     """Return the records of checked documents."""
     try:
-        if len(documents) >= MANY:
+        if len(documents) > _FEW:
             return record.to_records(documents)
     except ValueError:  # the closer look finds out which of them
         pass
@@ -466,6 +475,8 @@ def _records_of(documents: Sequence[Document]) -> list[Record]:
 
 def most(limit: int) -> int:
     """Check a limit, and return it."""
+    if type(limit) is int and 0 < limit < _ALL_THERE_ARE:
+        return limit
     number = as_int(limit)
     if number is None:
         raise InvalidValueError(f"limit is {kind_of(limit)}; it must be an int, or None for no limit")

@@ -388,14 +388,44 @@ def test_pages_can_begin_after_a_value_of_any_kind(store, direction):
     assert cursor is None
 
 
+LISTINGS = {
+    "iter_records": lambda agent, limit, reverse: [one.key for one in agent.iter_records(limit=limit, reverse=reverse)],
+    "list_keys": lambda agent, limit, reverse: agent.list_keys(limit=limit, reverse=reverse),
+    "get_all": lambda agent, limit, reverse: list(agent.get_all(limit=limit, reverse=reverse)),
+    "scan": lambda agent, limit, reverse: [one.key for one in agent.scan(limit=limit, reverse=reverse).records],
+}
+
+
+@pytest.mark.parametrize("listing", LISTINGS)
 @pytest.mark.parametrize("limit", [9, 10, 11, 25])
-def test_a_listing_reads_what_it_returns_over_several_pages_too(limit):
-    """Where nothing has expired, the last page asks for the rest."""
+def test_a_listing_reads_what_it_returns_over_several_pages_too(listing, limit):
+    """Where nothing has expired, the last page asks for the rest. `scan` reads one more: it says that more follow."""
     backend = Counting(MemoryBackend())
     backend.capabilities = replace(backend.capabilities, scan_page=10)
     with DataStore(backend) as store:
         agent = store.agent("u", "a")
-        agent.set_many({f"k{number:02}": number for number in range(60)})
-        backend.documents.clear()
-        assert len(list(agent.iter_records(limit=limit))) == limit
-        assert backend.documents["scanned"] == limit
+        keys = [f"k{number:02}" for number in range(60)]
+        agent.set_many(dict.fromkeys(keys, 1))
+        for reverse, expected in ((False, keys[:limit]), (True, keys[::-1][:limit])):
+            backend.documents.clear()
+            assert LISTINGS[listing](agent, limit, reverse) == expected
+            assert backend.documents["scanned"] == limit + (listing == "scan")
+
+
+@pytest.mark.parametrize("listing", LISTINGS)
+@pytest.mark.parametrize("limit", [1, 3, 10, 25])
+def test_a_listing_goes_on_behind_pages_of_what_has_expired(listing, limit, clock):
+    backend = Counting(MemoryBackend())
+    backend.capabilities = replace(backend.capabilities, scan_page=10)
+    with DataStore(backend, clock=clock) as store:
+        agent = store.agent("u", "a")
+        expiring = {f"{letter}{number:02}": 1 for letter in "ac" for number in range(23)}
+        agent.set_many(expiring, ttl=60)
+        keys = [f"b{number:02}" for number in range(30)]
+        agent.set_many(dict.fromkeys(keys, 1))
+        clock.advance(61)
+        assert LISTINGS[listing](agent, limit, False) == keys[:limit]
+        assert LISTINGS[listing](agent, limit, True) == keys[::-1][:limit]
+        assert agent.first().key == keys[0]
+        assert agent.last().key == keys[-1]
+        assert agent.first(end="b") is agent.last(start="c") is None
