@@ -13,8 +13,9 @@ from datastore.bridges.extras import needs
 from datastore.bridges.langgraph_finding import Whole, finding, newest, wholes
 from datastore.bridges.langgraph_format import Place, known, place_of, stored_part
 from datastore.bridges.langgraph_parts import Values
-from datastore.bridges.langgraph_reading import loading_writes, reading, renewing
+from datastore.bridges.langgraph_reading import reading, renewing
 from datastore.bridges.langgraph_thread import Context
+from datastore.bridges.langgraph_tuples import loading_writes
 from datastore.bridges.steps import Steps, ask
 
 with needs("LangGraph", "langgraph"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from datastore import Page, Record
 from datastore.bridges.langgraph_format import Place, is_checkpoint, known, number_in
@@ -19,6 +19,8 @@ class Whole(NamedTuple):
     """A checkpoint, and the pending writes beside it."""
 
     record: Record
+    kept: dict[str, Any]
+    """The value of the record, which this version can read."""
     writes: list[Record]
 
     @property
@@ -35,16 +37,18 @@ def wholes(backward: Iterable[Record], writes: list[Record]) -> list[Whole]:
     """
     found = []
     for record in backward:
-        if not is_checkpoint(record.key):
+        key = record.key
+        if not is_checkpoint(key):
             writes.append(record)
             continue
+        kept = known(record)
         if writes:  # not those of a checkpoint that is gone, or of a worker that was fenced and never got this number
-            beside, checkpoint_id = f"{record.key}/", known(record)["checkpoint"]["id"]
+            beside, checkpoint_id = f"{key}/", kept["checkpoint"]["id"]
             own = [one for one in writes if one.key.startswith(beside) and known(one)["checkpoint"] == checkpoint_id]
             writes.clear()
-            found.append(Whole(record, own))
+            found.append(Whole(record, kept, own))
         else:
-            found.append(Whole(record, []))
+            found.append(Whole(record, kept, []))
     return found
 
 
@@ -83,15 +87,15 @@ def finding(context: Context, place: Place, checkpoint_id: str) -> Steps[Whole |
     number = context.numbers.get((place, checkpoint_id))
     if number is not None:
         found = yield from numbered_so(place, number)
-        if found is not None and known(found.record)["checkpoint"]["id"] == checkpoint_id:
+        if found is not None and found.kept["checkpoint"]["id"] == checkpoint_id:
             return found
         context.numbers.pop((place, checkpoint_id))
     entry: Record | None = yield ask("get_record", place.number(checkpoint_id))
     number = known(entry).get("number") if entry is not None else None
     found = yield from (numbered_so(place, number) if number is not None else newest(context, place))
-    if found is None or known(found.record)["checkpoint"]["id"] != checkpoint_id:
+    if found is None or found.kept["checkpoint"]["id"] != checkpoint_id:
         return None  # whoever wrote the number was fenced before it wrote the checkpoint
-    noting(context, found.record)
+    noting(context, place, found.record.key, found.kept)
     return found
 
 

@@ -38,6 +38,11 @@ def _path(kind: str, thread: str, ns: str) -> str:
     return f"{kind}/{part(thread)}/{part(ns)}/"
 
 
+@lru_cache(1_000)
+def _after(thread: str, ns: str) -> str:
+    return f"{_path('checkpoint', thread, ns)[:-1]}0"
+
+
 class Place(NamedTuple):
     """A thread and a checkpoint namespace, with the keys of what is kept for them."""
 
@@ -52,7 +57,7 @@ class Place(NamedTuple):
     @property
     def after_checkpoints(self) -> str:
         """The first key that comes after all of these: 0 follows the slash."""
-        return f"{self.checkpoints[:-1]}0"
+        return _after(self.thread, self.ns)
 
     def checkpoint(self, number: int) -> str:
         return f"{self.checkpoints}{number:012}"

@@ -13,18 +13,31 @@ from typing import Any
 
 from datastore import DamagedRecordError, Record
 from datastore.bridges.langgraph_finding import finding
-from datastore.bridges.langgraph_format import Part, known, place_in, stored_part
+from datastore.bridges.langgraph_format import Part, Place, known, place_in, stored_part
 from datastore.bridges.langgraph_thread import Context, Seen
 from datastore.bridges.langgraph_values import Serialised, serialised_of, unpacked
 from datastore.bridges.steps import Steps, ask
 
 _BACK = 10
 _UNCHANGING = frozenset({str, bytes, int, float, bool})
+_MEMBERS = 10_000
+"""Of a longer list nothing is remembered decoded: it would push everything else out."""
 
 
-def stored_in(context: Context, kept: Mapping[str, Any]) -> Mapping[str, Part]:
-    """Return what a checkpoint names its values, by channel."""
-    seen: Seen | None = context.seen.get((place_in(kept), kept["checkpoint"]["id"]))
+def _held(value: Any) -> Any:
+    """Return what is remembered of a value, to hand it out again and again; ``None`` if nothing can be.
+
+    It is the value itself if nobody can change it. Of a list of such it is a tuple, and each gets a list of their own.
+    """
+    kind = type(value)
+    if kind is list and len(value) <= _MEMBERS and _UNCHANGING.issuperset(map(type, value)):
+        return tuple(value)
+    return value if kind in _UNCHANGING else None
+
+
+def stored_in(context: Context, where: tuple[Place, str], kept: Mapping[str, Any]) -> Mapping[str, Part]:
+    """Return what a checkpoint, which has a place and an id, names its values, by channel."""
+    seen: Seen | None = context.seen.get(where)
     if seen is not None and seen.told == kept["stored"]:
         return seen.stored
     return {channel: stored_part(kept, channel) for channel in kept["stored"]}
@@ -46,8 +59,10 @@ def remembered(context: Context, stored: Mapping[str, Part]) -> dict[str, Any] |
             if found is None:
                 return None
             value = load(found)
-            if type(value) in _UNCHANGING:
-                context.unchanging[part.id] = value
+            if (held := _held(value)) is not None:
+                context.unchanging[part.id] = held
+        elif type(value) is tuple:
+            value = list(value)
         loaded[channel] = value
     return loaded
 
@@ -94,14 +109,14 @@ class Values:
         for channel, part in stored.items():
             value = unchanging.get(part.id)
             if value is not None:
-                loaded[channel] = value
+                loaded[channel] = list(value) if type(value) is tuple else value
                 continue
             found = remembered(part.id)
             if found is None:
                 found = yield from self._serialised(kept, channel, part, records)
             value = loaded[channel] = load(found)
-            if part.id is not None and type(value) in _UNCHANGING:
-                unchanging[part.id] = value
+            if part.id is not None and (held := _held(value)) is not None:
+                unchanging[part.id] = held
         return loaded
 
     def value(self, kept: Mapping[str, Any], channel: str, part: Part, records: Mapping[str, Record]) -> Steps[Any]:

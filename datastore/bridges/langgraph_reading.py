@@ -11,13 +11,13 @@ from datastore import BatchError, InvalidValueError, Item, Page, Record
 from datastore.bridges.extras import needs
 from datastore.bridges.langgraph_finding import Whole, finding, newest, wholes
 from datastore.bridges.langgraph_format import Part, Place, has_early_writes, known, part, place_in, place_of
-from datastore.bridges.langgraph_parts import Values, loading, remembered, stored_in
-from datastore.bridges.langgraph_thread import HEAD, Context, configured, noting
-from datastore.bridges.langgraph_values import unpacked
+from datastore.bridges.langgraph_parts import Values, stored_in
+from datastore.bridges.langgraph_thread import HEAD, Context, noting
+from datastore.bridges.langgraph_tuples import loading_writes, made, made_at_once
 from datastore.bridges.steps import Asked, Steps, ask
 
 with needs("LangGraph", "langgraph"):
-    from langgraph.checkpoint.base import CheckpointTuple, writes_sort_key
+    from langgraph.checkpoint.base import CheckpointTuple
 
 _PAGE = 100
 
@@ -42,10 +42,14 @@ def getting(context: Context, config: Mapping[str, Any]) -> Steps[CheckpointTupl
     if whole is None:
         return None
     if not named:
-        (found,) = yield from _loading(context, [whole], [noting(context, whole.record).stored])
+        stored = noting(context, place, whole.record.key, whole.kept).stored
+        found = made_at_once(context, place, whole, stored)
+        if found is None:
+            (found,) = yield from _loading(context, place, [whole], [stored])
         found.config["configurable"][HEAD] = True
         return found
-    (found,) = yield from _loading(context, [whole])
+    stored = stored_in(context, (place, whole.kept["checkpoint"]["id"]), whole.kept)
+    (found,) = yield from _loading(context, place, [whole], [stored])
     context.claims.pop((place, str(named)))  # whoever names a checkpoint may begin a branch at it
     if HEAD in config["configurable"]:
         found.config["configurable"][HEAD] = None  # what is named is no longer what was loaded as the newest
@@ -84,12 +88,23 @@ class Listing:
             found = [named] if named is not None else []
         else:
             found = yield from self._read(context)
-        chosen = [whole for whole in found if self._is_asked_for(known(whole.record))]
+        place = None if self._every else self._place
+        is_chosen = None if self._before is None and not self._filter else self._is_asked_for
+        chosen: list[Whole] = []
+        all_stored: list[Mapping[str, Part]] = []
+        for whole in found:
+            kept = whole.kept
+            where, number = (place or place_in(kept), kept["checkpoint"]["id"]), whole.number
+            if context.numbers.get(where) != number:
+                context.numbers[where] = number
+            if is_chosen is None or is_chosen(kept):
+                chosen.append(whole)
+                all_stored.append(stored_in(context, where, kept))
         if self._left is not None:
-            chosen = chosen[: self._left]
+            chosen, all_stored = chosen[: self._left], all_stored[: self._left]
             self._left -= len(chosen)
             self.goes_on = self.goes_on and self._left > 0
-        return (yield from _loading(context, chosen)) if chosen else []
+        return (yield from _loading(context, place, chosen, all_stored)) if chosen else []
 
     def _read(self, context: Context) -> Steps[list[Whole]]:
         """Return the checkpoints on the next page. Pending writes at its end wait for theirs on the page after it."""
@@ -108,11 +123,7 @@ class Listing:
         page: Page = yield ask("scan", prefix, end=end, reverse=True, limit=size, cursor=cursor)
         self._cursor = page.cursor
         self.goes_on = page.cursor is not None
-        found = wholes(page.records, self._writes)
-        for whole in found:
-            kept = known(whole.record)
-            context.numbers[place_in(kept), kept["checkpoint"]["id"]] = whole.number
-        return found
+        return wholes(page.records, self._writes)
 
     def _is_asked_for(self, kept: Mapping[str, Any]) -> bool:
         return (self._before is None or kept["checkpoint"]["id"] < self._before) and all(
@@ -121,41 +132,36 @@ class Listing:
 
 
 def _loading(
-    context: Context, found: Sequence[Whole], all_stored: Sequence[Mapping[str, Part]] | None = None
+    context: Context, place: Place | None, found: Sequence[Whole], all_stored: Sequence[Mapping[str, Part]]
 ) -> Steps[list[CheckpointTuple]]:
-    """Read the values of checkpoints, whose names the caller may know, and pending writes that are not beside them.
+    """Read the values of checkpoints, and pending writes that are not beside them.
 
     Requests: 1 for values that are neither remembered nor in the checkpoints themselves; 1 for each place in which
         writes were put before their checkpoint.
+
+    Args:
+        context: Knows what is remembered.
+        place: Where all of them are; ``None`` if they are in several places.
+        found: The checkpoints.
+        all_stored: What each of them names its values.
     """
-    documents = [known(whole.record) for whole in found]
-    if all_stored is None:
-        all_stored = [stored_in(context, kept) for kept in documents]
-    all_loaded = [remembered(context, stored) for stored in all_stored]
-    values = Values(context)
-    there: Mapping[str, Record] = {}
-    early: Early = {}
-    if None in all_loaded or any(map(has_early_writes, documents)):
-        for kept, stored, loaded in zip(documents, all_stored, all_loaded, strict=True):
-            if loaded is None:
-                values.need(kept, stored)
-        there, early = yield from reading(context, values, documents)
-    tuples = []
-    for whole, kept, stored, loaded in zip(found, documents, all_stored, all_loaded, strict=True):
-        place, checkpoint_id = place_in(kept), kept["checkpoint"]["id"]
-        if loaded is None:
-            loaded = yield from values.all_of(kept, stored, there)
-        writes = []
-        if whole.writes or early:
-            writes = yield from loading_writes(context, early.get((place, checkpoint_id), ()), whole.writes)
-        checkpoint: Any = {**kept["checkpoint"], "channel_values": loaded}
-        metadata: Any = kept["metadata"]
-        if "others" in kept:
-            others = unpacked(context.serde, kept["others"])
-            checkpoint, metadata = {**checkpoint, **others["checkpoint"]}, {**metadata, **others["metadata"]}
-        parent = configured(place, kept["parent"]) if kept["parent"] else None
-        tuples.append(CheckpointTuple(configured(place, checkpoint_id), checkpoint, metadata, parent, writes))
-    return tuples
+    tuples = [
+        made_at_once(context, place or place_in(whole.kept), whole, stored)
+        for whole, stored in zip(found, all_stored, strict=True)
+    ]
+    left = [number for number, one in enumerate(tuples) if one is None]
+    if left:
+        values = Values(context)
+        for number in left:
+            values.need(found[number].kept, all_stored[number])
+        there, early = yield from reading(context, values, [found[number].kept for number in left])
+        for number in left:
+            kept = found[number].kept
+            at = place_in(kept), kept["checkpoint"]["id"]
+            loaded = yield from values.all_of(kept, all_stored[number], there)
+            writes = yield from loading_writes(context, early.get(at, ()), found[number].writes)
+            tuples[number] = made(context, at[0], kept, loaded, writes)
+    return [one for one in tuples if one is not None]
 
 
 Early: TypeAlias = Mapping[tuple[Place, str], list[Record]]
@@ -191,31 +197,6 @@ def _asking_early(place: Place, ids: Sequence[str]) -> Asked:
     if first == last:
         return ask("scan", first)
     return ask("scan", start=first, end=f"{last[:-1]}0")  # 0 follows the slash
-
-
-def loading_writes(
-    context: Context, early: Iterable[Record], beside: Iterable[Record]
-) -> Steps[list[tuple[str, str, Any]]]:
-    """Return pending writes in the order in which a step applies them.
-
-    Of one that was put again after its checkpoint there are two: the first one counts, or of a special one the last.
-    """
-    kept: dict[tuple[str, int], tuple[dict[str, Any], Record]] = {}
-    for records in (early, beside):
-        for record in records:
-            one = known(record)
-            at = one["task"], one["index"]
-            if at[1] < 0 or at not in kept:
-                kept[at] = one, record
-    writes = []
-    for one, record in sorted(kept.values(), key=_order) if len(kept) > 1 else kept.values():
-        value = one["json"] if "json" in one else (yield from loading(context, record))
-        writes.append((one["task"], one["channel"], value))
-    return writes
-
-
-def _order(write: tuple[dict[str, Any], Record]) -> Any:
-    return writes_sort_key(write[0]["path"], write[0]["task"], write[0]["index"])
 
 
 def _now() -> datetime:

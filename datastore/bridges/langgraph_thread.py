@@ -10,10 +10,10 @@ from sys import getsizeof
 from threading import Lock
 from typing import Any
 
-from datastore import Item, Record
+from datastore import Item
 from datastore.bridges.extras import needs
 from datastore.bridges.given import span_of
-from datastore.bridges.langgraph_format import FORMAT, Part, Place, known, number_in, place_in, stored_part
+from datastore.bridges.langgraph_format import FORMAT, Part, Place, number_in, stored_part
 
 with needs("LangGraph", "langgraph"):
     from langchain_core.runnables import RunnableConfig
@@ -64,6 +64,11 @@ class Remembered:
                 self._held -= self._size(self._entries.pop(key))
 
 
+def _size_of(value: Any) -> int:
+    """Return how many bytes of memory a value takes that is in `Context.unchanging`."""
+    return getsizeof(value) + (sum(map(getsizeof, value)) if type(value) is tuple else 0)
+
+
 @dataclass(frozen=True)
 class Seen:
     """What this process knows of a checkpoint that it has read or put, for whoever goes on from it."""
@@ -100,7 +105,7 @@ class Context:
     parts: Remembered
     """By the id of a `Part`: what the serializer has made of it."""
     unchanging: Remembered
-    """By the id of a `Part`: the value itself, if nobody can change it, such as a text."""
+    """By the id of a `Part`: the value itself, if nobody can change it, such as a text; of a list of such a tuple."""
     packed: Remembered
     """By the id of a `Part` that is in a checkpoint: what is kept of it, to be put into a record as it is."""
 
@@ -109,7 +114,7 @@ class Context:
         kept = None if ttl is None else 2 * span_of(ttl, "ttl").total_seconds()
         numbers, newest, early, empty, claims = (Remembered() for _ in range(5))
         parts = Remembered(_PARTS_BYTES, lambda serialised: len(serialised[1]) + _ENTRY_BYTES)
-        unchanging = Remembered(_PARTS_BYTES // 4, getsizeof)
+        unchanging = Remembered(_PARTS_BYTES // 4, _size_of)
         packed = Remembered(_PARTS_BYTES // 4, lambda kept: len(kept.get("base64", "")) + _READABLE)
         seen = Remembered(1_000)
         return cls(JsonPlusSerializer(), kept, numbers, newest, early, empty, claims, seen, parts, unchanging, packed)
@@ -141,10 +146,16 @@ def configured(place: Place, checkpoint_id: str) -> RunnableConfig:
     return {"configurable": {"thread_id": place.thread, "checkpoint_ns": place.ns, "checkpoint_id": checkpoint_id}}
 
 
-def noting(context: Context, record: Record) -> Seen:
-    """Remember a checkpoint that was read: its number, and what the next one needs to know of it. Return the latter."""
-    kept, number = known(record), number_in(record.key)
-    place, told = place_in(kept), kept["stored"]
+def noting(context: Context, place: Place, key: str, kept: Mapping[str, Any]) -> Seen:
+    """Remember a checkpoint that was read: its number, and what the next one needs to know of it. Return the latter.
+
+    Args:
+        context: Remembers it.
+        place: Where it was read.
+        key: The key of its record.
+        kept: The value of its record.
+    """
+    number, told = number_in(key), kept["stored"]
     where = place, kept["checkpoint"]["id"]
     seen: Seen | None = context.seen.get(where)
     if seen is not None and seen.told == told and context.numbers.get(where) == number:

@@ -628,6 +628,29 @@ def test_values_come_back_as_they_are(data_store, value):
     assert repr(found.metadata["custom"]) == repr(custom)
 
 
+@pytest.mark.parametrize("ttl", [None, 3600])
+def test_what_is_loaded_is_each_callers_own(data_store, ttl):
+    """Lists of texts are remembered as they are, so that a load need not decode them; each caller changes its own."""
+    values = {"texts": ["a", "b"], "empty": [], "nested": [["a"], {"b": 1}], "text": "a"}
+    for saver in (putting := DataStoreSaver(data_store, ttl=ttl), DataStoreSaver(data_store, ttl=ttl)):
+        if saver is putting:
+            config = put(saver, thread(), values=values)
+            saver.put_writes(config, [("texts", ["c"])], "task")
+        for _ in range(3):
+            for loaded in (saver.get_tuple(thread()), saver.get_tuple(config), *saver.list(thread(), limit=1)):
+                found = loaded.checkpoint["channel_values"]
+                assert found == values
+                assert {type(found[name]) for name in ("texts", "empty", "nested")} == {list}
+                assert loaded.pending_writes == [("task", "texts", ["c"])]
+                for name in ("texts", "empty", "nested"):
+                    found[name].append("mine")
+                found["nested"][0].append("mine")
+                loaded.pending_writes[0][2].append("mine")
+                loaded.checkpoint["channel_versions"].clear()
+                loaded.metadata.clear()
+                loaded.config["configurable"].clear()
+
+
 def test_a_later_format_is_refused_and_damage_is_named(data_store):
     saver = DataStoreSaver(data_store)
     put(saver, put(saver, thread(), "1"), "2", new=["a number"], version=2)
