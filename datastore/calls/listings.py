@@ -28,8 +28,6 @@ else:
 
 T = TypeVar("T")
 
-_FEW = 24
-"""Up to so many records are made one by one: their names and times are often known from the last time (`names_of`)."""
 _ALL_THERE_ARE = 2**40
 """More records than any database holds; a limit beyond it is the same."""
 
@@ -466,11 +464,9 @@ def _one_more(span: Span) -> Span:
 def _records_of(documents: Sequence[Document]) -> list[Record]:
     """Return the records of checked documents."""
     try:
-        if len(documents) > _FEW:
-            return record.to_records(documents)
+        return record.to_records(documents)
     except ValueError:  # the closer look finds out which of them
-        pass
-    return _sound(documents, record.to_record)
+        return _sound(documents, record.to_record)
 
 
 def most(limit: int) -> int:
