@@ -161,8 +161,7 @@ class Counter:
         # They are kept before they are sent, because an interrupt may come.
         if is_first:  # nearly always, and then there is nothing to go by
             accounts = {id: Account(access.created_at, 0, access.number, mark) for id, access in pending.items()}
-            self.accounts |= accounts
-            keep_newest(self.accounts, self._most_open)
+            self._keep_all(accounts)
         else:
             for id, access in pending.items():
                 account = before[id] = self._account(access)
@@ -178,7 +177,7 @@ class Counter:
         except DataStoreError as error:
             refused, results = True, [error] * len(changes)
         if is_first and self._is_all_told(results):
-            self.accounts |= {id: Account(access.created_at, access.number) for id, access in pending.items()}
+            self._keep_all({id: Account(access.created_at, access.number) for id, access in pending.items()})
             pending.clear()
             return None
         problem: DataStoreError | None = None
@@ -242,8 +241,11 @@ class Counter:
     def _keep(self, id: str, account: Account) -> None:
         self.accounts.pop(id, None)
         if account.counted or account.sent:
-            self.accounts[id] = account
-            keep_newest(self.accounts, self._most_open)
+            self._keep_all({id: account})
+
+    def _keep_all(self, accounts: dict[str, Account]) -> None:
+        self.accounts.update(accounts)
+        keep_newest(self.accounts, self._most_open)
 
     def _may_tell(self, error: DataStoreError) -> bool:
         """Return whether to find out at once, by a read or by sending it again, whether something sent was counted."""

@@ -27,8 +27,8 @@ class CountsALostAnswerTwice(FirestoreBackend):
 
 
 class _Forgetful(Counter):
-    def _keep(self, id: str, account: Account) -> None:
-        super()._keep(id, account._replace(sent=0))
+    def _keep_all(self, accounts: dict[str, Account]) -> None:
+        super()._keep_all({id: account._replace(sent=0) for id, account in accounts.items()})
 
 
 class _TakesAnyEnd(Stream):
