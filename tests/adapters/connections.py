@@ -116,6 +116,14 @@ class CountedOnce:
         backend.record_access([one._replace(created_at=at(9)) for one in some])
         assert backend.read([id_of("k0")], Fields.ALL)[id_of("k0")] == found
 
+    def test_what_is_known_of_a_record_stays_known(self, store, agent, wire):
+        """So the next write needs no read before it."""
+        agent.set_many({"a": 1, "b": 2}, {"by": "us"})
+        agent.get_many(["a", "b"])
+        store.flush()
+        assert wire.of(lambda: agent.set_many({"a": 3, "b": 4}, {"more": True})) == 1
+        assert [one.access_count for one in agent.get_records(["a", "b"]).values()] == [1, 1]
+
 
 class SharedConnections:
     """Threads that share the connections of a store."""
