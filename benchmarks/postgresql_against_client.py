@@ -270,7 +270,7 @@ def contest(arguments: argparse.Namespace, store: datastore.DataStore, *peers: A
         assert ours.find({"group": "g1"}) == side.find("g1")
     clock = arguments.clock
     if arguments.both:
-        session = store.backend._session  # type: ignore[attr-defined]
+        session = store.backend._session  # type: ignore[attr-defined]  # this is PostgreSQL's adapter
         opened, open_one = [*session._idle, *arguments.connections], session.open
 
         def open_noted() -> Any:
@@ -278,7 +278,11 @@ def contest(arguments: argparse.Namespace, store: datastore.DataStore, *peers: A
             return opened[-1]
 
         session.open = open_noted
-        clock = lambda: time.process_time() + sum(processor_time_of(one.info.backend_pid) for one in opened)  # noqa: E731
+
+        def of_both() -> float:
+            return time.process_time() + sum(processor_time_of(one.info.backend_pid) for one in opened)
+
+        clock = of_both
     result = table(
         "keys per second",
         "call",

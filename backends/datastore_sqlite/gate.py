@@ -11,7 +11,7 @@ from datastore.deadlines import left
 _PATIENCE = 0.010
 """How many seconds a call waits for those before it. Then it goes on beside them."""
 _SHORT = 0.000_5
-"""The mean of seconds that calls may take; if they take longer, nobody waits for another."""
+"""How many seconds calls may take on average. If they take longer, nobody waits for another."""
 _WEIGHT = 1 / 16  # of the newest call in that mean
 _PAUSE = 1.0  # seconds for which nobody waits, until it is tried again
 
@@ -26,8 +26,8 @@ class Gate:
 
     Python's `sqlite3` gives the interpreter's lock away and takes it again some ten times in a short call, whether or
     not it is to wait for anything. If several threads are in such calls at once, each time wakes another thread, which
-    finds the lock taken again, or takes it and lets the first one wait: most of the time goes into that, the more the
-    longer threads queue for the lock. Here they queue once for each call, asleep (`benchmarks/README.md` has numbers).
+    finds the lock taken again, or takes it and lets the first one wait. The longer the queue for the lock, the more of
+    the time goes into that. Here they queue once for each call, asleep (`benchmarks/README.md` has numbers).
 
     It is a habit and not a lock that anything relies on. A call that has waited for long enough goes on without the
     others, and so a call that an interrupt or a fork left in here costs the next ones that time, once. Where a call

@@ -32,7 +32,7 @@ bound the longest waits are three times as long. A bound in time, as in `datasto
 keeps connections for so many who sleep that there are fewer calls (`benchmarks/README.md` has the numbers).
 """
 _MANY = 6
-"""With how many connections short calls begin to go one after another. With fewer threads that takes longer."""
+"""From so many connections on, short calls go one after another. With fewer threads that would take longer."""
 
 inherited: list[Connection] = []
 """The connections of parent processes, kept so that they are never closed."""
