@@ -133,7 +133,7 @@ class Writer:
         except TimeoutError as error:
             raise no_turn(error) from error
         try:
-            place = gate.enter() if gate else None
+            place = gate.enter(ahead=True) if gate else None
             if self._written_by is not None:  # an interrupt came before it could be given back
                 self._connections.discard(self._written_by)
             self._written_by = connection = self._connections.take(sys._getframe())

@@ -3,6 +3,7 @@
 import sqlite3
 import sys
 import threading
+from time import monotonic, sleep
 from types import SimpleNamespace
 
 import pytest
@@ -82,6 +83,77 @@ def test_whoever_was_passed_does_not_let_two_in(impatient, monkeypatch):
     assert enters_after(gate, second)
 
 
+def wait_in_line(gate, name, entered, *, ahead=False):
+    """Let a call come while somebody is in there; when it enters, it adds its name to a list."""
+
+    def enter():
+        place = gate.enter(ahead)
+        entered.append(name)
+        gate.leave(place)
+
+    before = len(gate._line)
+    threading.Thread(target=enter).start()
+    until(lambda: len(gate._line) > before)
+
+
+def until(happened):
+    """Wait until something has happened in another thread."""
+    end = monotonic() + PATIENCE
+    while not happened():
+        assert monotonic() < end
+        sleep(0.001)
+
+
+def test_those_who_wait_enter_in_the_order_in_which_they_came(patient):
+    gate, entered = Gate(), []
+    place = gate.enter()
+    for name in "abc":
+        wait_in_line(gate, name, entered)
+    gate.leave(place)
+    until(lambda: entered == ["a", "b", "c"])
+
+
+def test_a_call_for_which_others_wait_goes_before_them(patient):
+    gate, entered = Gate(), []
+    place = gate.enter()
+    for name in "ab":
+        wait_in_line(gate, name, entered)
+    wait_in_line(gate, "writer", entered, ahead=True)
+    gate.leave(place)
+    until(lambda: entered == ["writer", "a", "b"])
+
+
+def test_a_newcomer_goes_before_one_that_is_only_being_woken(clock, patient):
+    gate, entered = Gate(), []
+    place = gate.enter()
+    wait_in_line(gate, "a", entered)
+    place.release()  # as `leave` does first; the one that waits is not awake yet
+    newcomer = gate.enter()
+    assert not entered
+    gate.leave(newcomer)
+    until(lambda: entered == ["a"])
+
+
+def test_a_newcomer_waits_if_the_first_in_line_has_waited_for_a_while(clock, patient):
+    gate, entered = Gate(), []
+    place = gate.enter()
+    wait_in_line(gate, "a", entered)
+    clock.now += 2 * gates._POLITE
+    place.release()
+    wait_in_line(gate, "b", entered)
+    gate._first().wake.release()  # as `leave` does at last
+    until(lambda: entered == ["a", "b"])
+
+
+def test_a_call_that_an_interrupt_took_out_of_the_line_keeps_nobody_waiting(impatient):
+    gate = Gate()
+    gate._line.append(gates._Waiting(monotonic() - 1))  # nobody is there who would go on
+    place = gate.enter()
+    gate.leave(place)
+    assert not gate._line
+    assert gate.enter() is place, "the next one does not wait"
+
+
 def test_nobody_waits_longer_than_the_call_has_left(patient):
     gate = Gate()
     gate.enter()
@@ -95,13 +167,22 @@ def test_calls_that_take_long_do_not_wait_for_each_other(clock, patient):
     gate = Gate()
     for _ in range(16):
         place = gate.enter()
-        clock.now += 0.002  # as a disk takes
+        clock.now += 0.002  # as a disk takes, each time
         gate.leave(place)
     place = gate.enter()
     assert gate.enter() is None, "nobody waits"
     gate.leave(place)
     clock.now += gates._PAUSE
     assert enters_after(gate, gate.enter()), "tried again"
+
+
+def test_a_thread_that_is_held_up_once_changes_nothing(clock, patient):
+    gate = Gate()
+    for seconds in [0.000_01] * 10 + [3.0] + [0.000_01] * 10:
+        place = gate.enter()
+        clock.now += seconds
+        gate.leave(place)
+    assert enters_after(gate, gate.enter())
 
 
 def test_one_long_call_among_short_ones_changes_nothing(clock, patient):
@@ -120,8 +201,8 @@ class TestInTheStore:
         entered = []
 
         class Watched(Gate):
-            def enter(self):
-                place = super().enter()
+            def enter(self, ahead=False):
+                place = super().enter(ahead)
                 entered.append(place)
                 return place
 
