@@ -16,11 +16,11 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from enum import IntEnum
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeAlias, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, get_args, overload
 
 from datastore.errors import DamagedRecordError, DataStoreError, UnsupportedError
 from datastore.fences import Fence
-from datastore.frozen import dataclass, replace
+from datastore.frozen import NamedTuple, dataclass, replace
 from datastore.ids import EVERYTHING, IdRange
 
 if TYPE_CHECKING:

@@ -56,7 +56,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 W = TypeVar("W", bound=Write | Restore)
-K = TypeVar("K", bound="Keeping")
 
 _ALL = Fields.ALL
 _FIRST_DELAY, _LONGEST_DELAY = 0.05, 2.0  # seconds between attempts of a call that failed for a transient reason
@@ -87,6 +86,9 @@ class Keeping(Protocol):
 
     def after_fork(self) -> None:
         """Forget them in a child: they are the parent's."""
+
+
+K = TypeVar("K", bound=Keeping)
 
 
 class Core:

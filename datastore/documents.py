@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import repeat
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from datastore.backend import BareDocuments, Document, DocumentPage, EntryDocuments
 from datastore.errors import DamagedRecordError, DataStoreError, InvalidValueError, logger
+from datastore.frozen import NamedTuple
 from datastore.ids import MAX_NAME_BYTES, Name, decode_id, decode_key, decode_prefix, names_of_all, stored_name
 from datastore.times import parse_time, parse_times
 from datastore.values import MAX_METADATA_BYTES, UnreadableError, encode, encode_parsed

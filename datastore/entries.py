@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import repeat
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, Self, cast
 
 from datastore.backend import Document, EntryDocuments
 from datastore.documents import damaged
 from datastore.errors import DamagedRecordError
+from datastore.frozen import NamedTuple
 from datastore.ids import MAX_NAME_BYTES, decode_key, decode_keys, decode_name, encode_name, ordered
 from datastore.times import parse_time, parse_times, times_of
 

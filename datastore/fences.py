@@ -17,9 +17,8 @@ The technique is the one of Kleppmann, "How to do distributed locking" (2016), w
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from datastore.errors import LeaseLostError
+from datastore.frozen import NamedTuple
 
 MOST_FENCES = 8
 """How many leases a record remembers. One that wrote before the last eight others is forgotten."""

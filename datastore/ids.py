@@ -18,10 +18,11 @@ import re
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple, overload
+from typing import overload
 
 from datastore.arguments import check_name
 from datastore.errors import InvalidNameError
+from datastore.frozen import NamedTuple
 
 MAX_NAME_BYTES = 255
 """The longest user id, namespace or agent name, in bytes of its encoded UTF-8."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
+
+from datastore.frozen import NamedTuple
 
 Place: TypeAlias = tuple[Any, ...]
 """Where a record is in an order: its sort keys followed by its id, so that no two records have the same place."""

@@ -6,13 +6,14 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from functools import wraps
-from typing import Any, NamedTuple, NoReturn, Protocol, Self, TypeVar, cast
+from typing import Any, NoReturn, Protocol, Self, TypeVar, cast
 
 from datastore.arguments import as_text, check_name
 from datastore.backend import Document, Fields, Put
 from datastore.core import Core
 from datastore.deadlines import begin, end
 from datastore.errors import NotPicklableError
+from datastore.frozen import NamedTuple
 from datastore.ids import area_prefix, check_agent, encode_key, encode_name, namespace_prefix
 from datastore.revisions import new_revision
 from datastore.times import expiry, format_time

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self, cast, get_args
+from typing import TYPE_CHECKING, NoReturn, Self, cast, get_args
 
 from datastore.access import Tracking
 from datastore.agent import AgentDataStore
@@ -25,6 +25,7 @@ from datastore.errors import (
     UnsupportedError,
     kind_of,
 )
+from datastore.frozen import NamedTuple
 from datastore.ids import (
     EVERYTHING,
     IdRange,

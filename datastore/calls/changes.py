@@ -6,12 +6,13 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from datastore.arguments import as_bool, check_name, check_text, is_a
 from datastore.backend import Fields, Put
 from datastore.calls.steps import Steps, follow
 from datastore.errors import ConflictError, DataStoreError, InvalidValueError, kind_of
+from datastore.frozen import NamedTuple
 from datastore.retry import Backoff
 from datastore.scope import Bound, Scope, bounded, scope_of
 from datastore.values import article, decode, encode

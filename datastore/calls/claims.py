@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from math import inf
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from datastore.arguments import check_name, check_text
 from datastore.backend import Delete, Document, Fields, Put
@@ -15,6 +15,7 @@ from datastore.calls.leases import LeaseRecord, put_for, record_for
 from datastore.calls.steps import Steps, follow
 from datastore.documents import key_of
 from datastore.errors import ConflictError, DataStoreError, InvalidValueError, kind_of
+from datastore.frozen import NamedTuple
 from datastore.ids import IdRange, encode_key, key_range
 from datastore.retry import Backoff
 from datastore.scope import Bound, Scope, bounded, scope_of

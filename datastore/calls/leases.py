@@ -21,7 +21,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from math import inf
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 from datastore.arguments import as_bool, as_number, as_seconds, check_name, is_a, shown
 from datastore.backend import Document, Fields, Put
@@ -29,6 +29,7 @@ from datastore.calls.steps import Steps, follow
 from datastore.documents import damaged, is_time, made_of, sound_of
 from datastore.errors import InvalidValueError, LeaseHeldError, ReentrantCallError, kind_of
 from datastore.fences import LEASE_LENGTH, NUMBER_LENGTH, Fence
+from datastore.frozen import NamedTuple
 from datastore.ids import encode_key, system_prefix
 from datastore.retry import Backoff
 from datastore.revisions import new_revision

@@ -5,16 +5,17 @@ Ids sort as keys do, so each call is one contiguous read of that range, from eit
 
 from __future__ import annotations
 
+from binascii import crc32
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
-from zlib import crc32
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from datastore.arguments import as_bool, as_int, as_text, check_text, shown
 from datastore.backend import BareDocuments, Delete, Document, Fields
 from datastore.documents import key_of, skip
 from datastore.errors import DamagedRecordError, InvalidValueError, QueryError, kind_of
+from datastore.frozen import NamedTuple
 from datastore.ids import IdRange, decode_keys, is_id, key_range, namespace_range
 from datastore.late import Late
 from datastore.scope import Bound, Scope, Stream, bounded, scope_of

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from datastore.allowances import Gathered
 from datastore.arguments import as_bool, as_int, check_name, shown
@@ -29,6 +29,7 @@ from datastore.documents import living, skip, sound_of
 from datastore.entries import MOST, Entry, Span, Stored, beginning_of, entries_backward, key_at, log_of, no_log
 from datastore.errors import ConflictError, DamagedRecordError, DataStoreError, InvalidValueError, QueryError, kind_of
 from datastore.fences import fences_after
+from datastore.frozen import NamedTuple
 from datastore.ids import decode_name, encode_key, encode_name, key_range
 from datastore.retry import Backoff
 from datastore.scope import Bound, Scope, bounded, scope_of

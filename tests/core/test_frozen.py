@@ -1,4 +1,4 @@
-"""Tests of the frozen dataclasses that are made without `dataclasses`: each is compared with one that it has made."""
+"""Tests of the classes that are made without `dataclasses` and `typing`: each is compared with one that these made."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import inspect
 import pickle
 import subprocess
 import sys
+import typing
 
 import pytest
 
@@ -176,3 +177,63 @@ def test_dataclasses_is_imported_when_somebody_looks_for_the_fields():
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["False", "4"]
+
+
+class OurTuple(frozen.NamedTuple):
+    """A sentence."""
+
+    key: str
+    value: int | None = None
+    """What it holds."""
+
+    @property
+    def half(self) -> int:
+        """Half of it."""
+        return (self.value or 0) // 2
+
+
+class TheirTuple(typing.NamedTuple):
+    """A sentence."""
+
+    key: str
+    value: int | None = None
+    """What it holds."""
+
+    @property
+    def half(self) -> int:
+        """Half of it."""
+        return (self.value or 0) // 2
+
+
+@pytest.mark.parametrize("arguments", [("a",), ("a", 7)])
+def test_a_tuple_is_like_a_named_tuple(arguments):
+    ours, theirs = OurTuple(*arguments), TheirTuple(*arguments)
+    assert ours == theirs
+    assert hash(ours) == hash(theirs)
+    assert repr(ours) == repr(theirs).replace("Their", "Our")
+    assert ours._asdict() == theirs._asdict()
+    assert ours.half == theirs.half
+    assert ours._replace(value=1) == theirs._replace(value=1)
+    assert not hasattr(ours, "__dict__")
+    assert pickle.loads(pickle.dumps(ours)) == ours
+
+
+def test_the_class_of_a_tuple_is_like_a_named_tuple():
+    assert OurTuple.__mro__ == (OurTuple, tuple, object)
+    assert OurTuple.__orig_bases__ == TheirTuple.__orig_bases__
+    for name in ("_fields", "_field_defaults", "__match_args__", "__doc__", "__module__"):
+        assert getattr(OurTuple, name) == getattr(TheirTuple, name)
+    assert OurTuple.__qualname__ == "OurTuple"
+    ours, theirs = (inspect.signature(kind).parameters.values() for kind in (OurTuple, TheirTuple))
+    assert [(one.name, one.kind, one.default) for one in ours] == [(one.name, one.kind, one.default) for one in theirs]
+    assert typing.get_type_hints(OurTuple) == typing.get_type_hints(TheirTuple)
+    assert OurTuple.key.__doc__ == TheirTuple.key.__doc__
+
+
+@pytest.mark.parametrize("wrong", [lambda kind: kind(), lambda kind: kind("a", 1, 2), lambda kind: kind("a", other=1)])
+def test_a_tuple_of_wrong_fields_is_refused_with_the_same_words(wrong):
+    with pytest.raises(TypeError) as ours:
+        wrong(OurTuple)
+    with pytest.raises(TypeError) as theirs:
+        wrong(TheirTuple)
+    assert str(ours.value) == str(theirs.value).replace("Their", "Our")
