@@ -314,7 +314,7 @@ def pieces_of(data: Content) -> Iterator[bytes | bytearray | memoryview]:
         InvalidValueError: If it is not bytes, nor gives any: for what is read later, when it comes.
     """
     if is_a(data, bytes, bytearray) or is_a(data, memoryview):
-        return iter((data,))
+        return iter((checked_piece(data, "is"),))
     if hasattr(type(data), "read"):
         return _read(data)  # type: ignore[arg-type]  # whatever it is, it can read
     if is_a(data, str):
@@ -329,13 +329,20 @@ def pieces_of(data: Content) -> Iterator[bytes | bytearray | memoryview]:
 
 
 def checked_piece(piece: object, whence: str) -> bytes | bytearray | memoryview:
-    """Return a piece of the content.
+    """Return a piece of the content, as bytes in a row.
 
     Raises:
-        InvalidValueError: If it is not bytes.
+        InvalidValueError: If it is not bytes, or a `memoryview` that was released.
     """
-    if is_a(piece, bytes, bytearray) or is_a(piece, memoryview):
+    if is_a(piece, bytes, bytearray):
         return piece
+    if is_a(piece, memoryview):
+        try:
+            return piece.cast("B")
+        except TypeError:  # it has gaps, as a slice with a step does, or items that Python does not know
+            return piece.tobytes()
+        except ValueError:
+            raise InvalidValueError(f"data {whence} a memoryview that was released") from None
     raise InvalidValueError(f"data {whence} {kind_of(piece)}; it must be bytes")
 
 

@@ -165,7 +165,7 @@ class Upload(Bound):
 
     def write(self, content: bytes | bytearray | memoryview) -> None:
         """Take more of the content. It is stored as soon as there is enough for a request."""
-        some = memoryview(content).cast("B")
+        some = memoryview(content)
         self._whole.update(some)
         self._size += len(some)
         if self._waiting:  # a large content is stored from where it is, and small ones are joined

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import random
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -187,6 +189,34 @@ class Blobs(Topic):
         blobs.put("pieces", (data[start : start + 100_000] for start in range(0, size, 100_000)))
         assert is_same(blobs.get("file"), data)
         assert is_same(blobs.get("pieces"), data)
+
+    @pytest.mark.parametrize(
+        "view",
+        [
+            memoryview(b"abcdefgh")[::2],
+            memoryview(array("i", range(1_000))),
+            memoryview(array("i")),
+            memoryview((ctypes.c_int32 * 3)(1, 2, 3)),
+            memoryview(bytes(range(12))).cast("B", (3, 4)),
+        ],
+        ids=["with gaps", "of numbers", "empty", "of another library", "of rows"],
+    )
+    def test_any_memoryview_can_be_put(self, data_store: AgentDataStore, view: memoryview) -> None:
+        """What is stored are its bytes in a row, given at once or as a piece."""
+        data_store.blobs.put("whole", view)
+        data_store.blobs.put("pieces", [b"<", view, b">"])
+        assert data_store.blobs.get("whole") == view.tobytes()
+        assert data_store.blobs.get("pieces") == b"<%b>" % view.tobytes()
+
+    def test_a_memoryview_that_was_released_is_refused(self, data_store: AgentDataStore) -> None:
+        """With the store's error, and the blob that is there stays."""
+        released = memoryview(b"new")
+        released.release()
+        data_store.blobs.put("a", b"old")
+        for data in (released, [released]):
+            with pytest.raises(InvalidValueError, match="released"):
+                data_store.blobs.put("a", data)
+        assert data_store.blobs.get("a") == b"old"
 
     def test_reading_is_that_of_a_file(self, data_store: AgentDataStore) -> None:
         """Any reads, lines and places give what they give in `io.BytesIO`."""
