@@ -311,19 +311,21 @@ class Run(OfOneProcess):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
         work = work_of(self)
-        if error is None:
-            if not work.is_over:
-                work.finish(None)
-            return False
-        if isinstance(error, RunWaitingError):
-            return work.is_over
         try:
+            if error is None:
+                if not work.is_over:
+                    work.finish(None)
+                return False
+            if isinstance(error, RunWaitingError):
+                return work.is_over
             if not work.is_over and _is_of_the_program(error):
                 work.fail(error.error if isinstance(error, StepFailedError) else name_of(type(error)))
+            return False
         finally:
+            # However the block has ended, also if the program caught what stopped this object, or the run cannot be
+            # finished: nobody can go on with it here, and its lease would be renewed for as long as the object lives.
             with suppress(DataStoreError):
                 work.release()
-        return False
 
     def __repr__(self) -> str:
         return f"Run(id={self.id!r}, number={self.number})"

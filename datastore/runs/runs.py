@@ -203,7 +203,7 @@ class Runs(Bound, OfOneProcess):
         Requests: 2.
         """
         run, name = keys.check_run(id), keys.check_run(name, "name")
-        table = _table(scope_of(self))
+        table = _writable(scope_of(self))
         hint = table.put(keys.hint(table.now(), run, keys.ANSWER + name), None)
         answer = table.put(keys.answer(run, name), {"payload": payload, "hint": hint.key}, new=True, name="payload")
         if table.read_one(keys.entry(run, 0)) is None:
@@ -220,7 +220,7 @@ class Runs(Bound, OfOneProcess):
 
         Requests: 6.
         """
-        journal = open_journal(_table(scope_of(self)), keys.check_run(id))
+        journal = open_journal(_writable(scope_of(self)), keys.check_run(id))
         number = journal.append_from_outside({"kind": END, "status": CANCELLED}, over=False)
         journal.end(journal.head(), number, CANCELLED, journal.start.get("ttl"))
 
@@ -233,7 +233,7 @@ class Runs(Bound, OfOneProcess):
 
         Requests: 7.
         """
-        journal = open_journal(_table(scope_of(self)), keys.check_run(id))
+        journal = open_journal(_writable(scope_of(self)), keys.check_run(id))
         table = journal.table
         last, head = journal.last(), journal.head()
         if last.kind == END and last.value.get("status") == DONE:
@@ -268,7 +268,7 @@ class Runs(Bound, OfOneProcess):
         Requests: 4.
         """
         child = keys.check_run(new_key("") if new_id is None else new_id, "new_id")
-        journal = open_journal(_table(scope_of(self)), keys.check_run(id))
+        journal = open_journal(_writable(scope_of(self)), keys.check_run(id))
         number = as_int(at)
         if number is None or number < 0:
             raise InvalidValueError(f"at is {shown(at)}; the run has no such entry")
@@ -319,9 +319,7 @@ class Runs(Bound, OfOneProcess):
         for each with such checkpoints 9.
         """
         seconds = None if keep is None else keys.seconds(keep, "keep")
-        scope = scope_of(self)
-        scope.core.check_writes(scope.prefix)
-        return prune(_table(scope), seconds, limit)
+        return prune(_writable(scope_of(self)), seconds, limit)
 
     def __repr__(self) -> str:
         return f"Runs(namespace={scope_of(self).namespace!r})"
@@ -329,6 +327,12 @@ class Runs(Bound, OfOneProcess):
 
 def _table(scope: Scope) -> Table:
     return Table(scope.area("runs"))
+
+
+def _writable(scope: Scope) -> Table:
+    """Return the table for a call that writes: whoever may not is told so before anything is read."""
+    scope.core.check_writes(scope.prefix)
+    return _table(scope)
 
 
 def _take(self: Runs, run: str, lease: float | timedelta) -> Lease[Any]:
@@ -358,8 +362,7 @@ def resuming(scope: Scope, id: str) -> Journal:
     Requests: 1.
     """
     run = keys.check_run(id)
-    scope.core.check_writes(scope.prefix)
-    return open_journal(_table(scope), run)
+    return open_journal(_writable(scope), run)
 
 
 def seconds_of(lease: float | timedelta) -> float:

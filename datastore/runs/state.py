@@ -93,6 +93,11 @@ def saved(state: State, texts: dict[str, str | None]) -> None:
             state._saved[name] = text
 
 
+def discard(state: State) -> None:
+    """Make of the variables what they were after the last entry."""
+    state._live.clear()
+
+
 def replay(state: State, recorded: Changes | None) -> None:
     """Make of a state what it was after an entry.
 

@@ -25,7 +25,7 @@ from datastore.errors import (
 from datastore.holding import INHERITED
 from datastore.runs.entries import CHECKPOINT, DONE, END, FAILED_RUN, Entry
 from datastore.runs.replaying import asked_for, changed, over
-from datastore.runs.state import Changes, State, changes, replay, restart, saved, whole
+from datastore.runs.state import Changes, State, changes, discard, replay, restart, saved, whole
 from datastore.runs.writer import Writing
 from datastore.scope import scope_of
 
@@ -196,10 +196,14 @@ class Work:
             self._end(DONE)
 
     def fail(self, error: str) -> None:
-        """Say that the program has failed with an error of a class."""
+        """Say that the program has failed with an error of a class. A state that cannot be kept is left out."""
         with self.alone():
             self.next = None
-            self.append(END, status=FAILED_RUN, error=error)
+            try:
+                self.append(END, status=FAILED_RUN, error=error)
+            except _REFUSED:  # the state cannot be kept, and the program's error is what matters now
+                discard(self.state)
+                self.append(END, status=FAILED_RUN, error=error)
             self._end(FAILED_RUN)
 
     def _end(self, status: str) -> None:

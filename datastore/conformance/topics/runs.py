@@ -29,6 +29,7 @@ from datastore import (
     Run,
     RunChangedError,
     RunOverError,
+    Runs,
     StepFailedError,
     ValueTooLargeError,
 )
@@ -45,6 +46,18 @@ LEASE = 30
 """Seconds for which a run is held without a renewal."""
 DEAD = LEASE * 1.2
 """Seconds after which the worker of a run has surely lost it."""
+
+
+WRITES: dict[str, Callable[[Runs], object]] = {
+    "start": lambda runs: runs.start("run"),
+    "resume": lambda runs: runs.resume("run"),
+    "signal": lambda runs: runs.signal("run", "go"),
+    "cancel": lambda runs: runs.cancel("run"),
+    "retry": lambda runs: runs.retry("run"),
+    "fork": lambda runs: runs.fork("run", at=0),
+    "prune": lambda runs: runs.prune(keep=0),
+}
+"""The calls of `Runs` that write."""
 
 
 class KilledError(BaseException):
@@ -412,6 +425,42 @@ class Runs(Topic):
         with pytest.raises(KeyExistsError):
             data_store.runs.start("run")
         assert store.agent("user_1", "other").runs.resume("run").id == "run"
+
+    def test_a_block_that_ends_lets_the_run_go_however_it_ends(
+        self, data_store: AgentDataStore, store: DataStore
+    ) -> None:
+        """Also if the program caught what stopped it, and if the run cannot be finished: others can go on at once."""
+        other = store.agent("user_1", "other").runs
+        with data_store.runs.start("cancelled") as run:
+            data_store.runs.cancel("cancelled")
+            with suppress(RunOverError):
+                run.step("one", int)
+        data_store.runs.retry("cancelled")
+        other.resume("cancelled")
+        with data_store.runs.start("changed") as second:
+            second.step("one", int)
+            second.release()
+        with pytest.raises(RunChangedError), data_store.runs.resume("changed") as third:
+            pass  # it does not ask for what the journal has
+        other.resume("changed")
+        with pytest.raises(InvalidValueError), data_store.runs.start("unstorable") as fourth:
+            fourth.state["names"] = {"ann"}
+        other.resume("unstorable")
+        assert [one.id for one in (run, second, third, fourth)] == ["cancelled", "changed", "changed", "unstorable"]
+
+    def test_a_program_that_fails_with_a_state_that_cannot_be_kept_has_failed(self, data_store: AgentDataStore) -> None:
+        """The state is that of the last step, and the error is the program's."""
+        with pytest.raises(OSError, match="gone"), data_store.runs.start("run") as run:
+            run.state["kept"] = 1
+            run.step("one", int)
+            run.state["names"] = {"ann"}
+            raise OSError("gone")
+        info = data_store.runs.get("run")
+        assert info is not None and (info.status, info.error) == ("failed", "OSError")
+        data_store.runs.retry("run")
+        with data_store.runs.resume("run") as again:
+            again.step("one", fail)
+            assert again.state == {"kept": 1}
 
     def test_whoever_lost_a_run_is_told_at_its_next_step(
         self, data_store: AgentDataStore, store: DataStore, clock: Clock
@@ -998,6 +1047,15 @@ class Runs(Topic):
         assert [one.id for one in data_store.runs.list()] == ["run:/%é"]
         assert data_store.clear() == 0
         assert len(data_store.runs.history("run:/%é")) == 1
+
+    @pytest.mark.parametrize("act", WRITES.values(), ids=WRITES.keys())
+    def test_whoever_may_only_read_is_refused_before_a_run_is_looked_for(
+        self, wrapped: Wrapper, act: Callable[[Runs], object]
+    ) -> None:
+        """It is told that it may not write, whether or not there is such a run."""
+        reader = wrapped(Untouchable).agent("user_1", "reader", grants={"default": "read"})
+        with pytest.raises(PermissionDeniedError, match="no grant to write"):
+            act(reader.runs)
 
     def test_grants_and_quotas_hold_for_runs(self, store: DataStore) -> None:
         """Who may read sees them; who may write works on them, within the quota."""
