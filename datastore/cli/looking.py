@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json as json_text
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from datastore.backend import Fields
+from datastore.backend import Document, Fields
 from datastore.cli.progress import progress_bar
 from datastore.cli.running import (
     NOT_FOUND,
@@ -29,8 +29,8 @@ from datastore.cli.running import (
 )
 from datastore.cli.show import lines_of, printable
 from datastore.documents import skip
-from datastore.ids import decode_id, encode_id, is_id
-from datastore.moving.pages import pages, total
+from datastore.ids import decode_id, encode_id, is_id, is_system
+from datastore.moving.pages import LivePage, pages, total
 from datastore.store import DataStore
 from datastore.typed import record_json
 from datastore.values import encode
@@ -190,9 +190,8 @@ def _counts(store: DataStore, user: str | None) -> dict[tuple[str, str], int]:
     done, expected = 0, total(store, None, None)
     with progress_bar("reading") as on_progress:
         for page in pages(store, fields=Fields.KEY):
-            for document in page.documents:
-                name = decode_id(document.id)
-                counts[name.user_id, name.namespace] += 1
+            for _, user_id, name in _records(page):
+                counts[user_id, name] += 1
             for error in page.damaged:
                 skip(error)
             done += page.scanned
@@ -205,9 +204,8 @@ def _holdings(store: DataStore, user: str | None, namespace: str | None) -> dict
     done, expected = 0, total(store, user, namespace)
     with progress_bar("reading") as on_progress:
         for page in pages(store, user, namespace):
-            for document in page.documents:
-                name = decode_id(document.id)
-                one = holdings[name.user_id, name.namespace]
+            for document, user_id, name in _records(page):
+                one = holdings[user_id, name]
                 one.records += 1
                 one.bytes += len(encode(document.value).strip().encode())
                 one.agents.add(document.created_by_agent)
@@ -217,6 +215,13 @@ def _holdings(store: DataStore, user: str | None, namespace: str | None) -> dict
             done += page.scanned
             on_progress(done, expected)
     return holdings
+
+
+def _records(page: LivePage) -> Iterator[tuple[Document, str, str]]:
+    """Yield each record with its user and namespace: not what lies beside them, as blobs, logs, runs and vectors do."""
+    for document, (user_id, namespace, _) in zip(page.documents, page.names, strict=True):
+        if not is_system(document.id):
+            yield document, user_id, namespace
 
 
 def _show(record: Record) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -56,6 +57,9 @@ _IN_COMMANDS = (
     (re.compile(r"\bset\(\)"), "`datastore set`"),
 )
 """How the library's messages name something, and how the command line names it."""
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What goes wrong where standard output is a file: its disk is full, or fails. Databases and named files say it
+themselves, and a pipe that nobody reads any more ends the command quietly."""
 _SECRET = re.compile(r"(\b[\w+.-]+://[^\s:/@]*:)\S+@")
 
 
@@ -102,6 +106,10 @@ def in_one_line(when_interrupted: str = "interrupted") -> Iterator[None]:
     except DataStoreError as error:
         error.message = in_commands(error.message)
         fail(str(error))
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        fail(f"the output cannot be written: {error.strerror}")
 
 
 def in_commands(message: str) -> str:

@@ -7,6 +7,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -53,6 +54,31 @@ def test_namespaces_of_all_users_or_of_one_are_listed_with_their_records(filled)
         {"userId": "ann", "namespace": "files:x", "records": 3},
     ]
     assert run("namespaces", "--user", "nobody").stdout == "there are no records\n"
+
+
+def test_what_lies_beside_records_is_not_counted_as_records(filled):
+    """Blobs, logs, runs, vectors and leases: the commands that read a whole store come across them."""
+    before = [(run(*command).stdout) for command in (["namespaces"], ["stats"], ["stats", *ANN], ["stats", "--json"])]
+    ann = filled.agent("ann", "planner", "files:x")
+    ann.blobs.put("image", b"...")
+    ann.log("events").append("begun")
+    ann.runs.start("run").release()
+    ann.lease("turn").release()
+    ann.memory.add([1], key="file 3", vector=[0.5, 0.5])
+    ann.delete("file 3")
+    filled.tokens.mint("ann", "planner")
+    after = [(run(*command).stdout) for command in (["namespaces"], ["stats"], ["stats", *ANN], ["stats", "--json"])]
+    assert after == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
+@pytest.mark.parametrize("command", [["ls", *ANN], ["namespaces"], ["export", "sqlite:///agent_data_store.db", "-"]])
+def test_output_that_cannot_be_written_is_one_line_and_exit_code_1(filled, command):
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "datastore", *command], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (ended.returncode, ended.stderr) == (1, "datastore: the output cannot be written: No space left on device\n")
 
 
 def test_keys_are_listed_sorted_and_by_prefix(filled):
