@@ -162,6 +162,12 @@ def test_columns_are_fields_of_the_values(store, person, jobs):
     assert offered == ["price", "title", "done"]
 
 
+def test_a_column_of_digits_beyond_any_position_is_empty(store, person):
+    store.agent("ann", "planner", "lists").set("l", [1, 2])
+    seen = person.see(f"/records?user=ann&namespace=lists&column={'1' * 5_000}")
+    assert "l" in seen.text
+
+
 def test_records_are_sorted_by_columns_and_by_provenance(store, person, jobs):
     store.agent("ann", "reviewer", "jobs").set("job-077", {"price": 1_000})
     for order in ("-price", "-$updatedAt"):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from datastore.errors import InvalidValueError
-from datastore.queries.paths import parse_path
+from datastore.queries.paths import is_position, parse_path
 from datastore.typed import parse_object
 from datastore.viewer.problems import Problem, problem_of
 from datastore.viewer.visits import Visit
@@ -74,7 +74,7 @@ def field_of(value: Any, column: str) -> tuple[Any] | None:
     for step in parse_path(column, "column"):
         if isinstance(value, dict) and step in value:
             value = value[step]
-        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+        elif isinstance(value, list) and is_position(step) and int(step) < len(value):
             value = value[int(step)]
         else:
             return None

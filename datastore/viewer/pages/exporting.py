@@ -32,7 +32,10 @@ def export(visit: Visit) -> Response:
     first = next(found, None)  # what is wrong with a query is an error page, and no file
     every = iter(()) if first is None else _chain(first, found)
     if visit.one("as") == "csv":
-        lines, kind, ending = _csv(every, visit.all("column")), "text/csv", "csv"
+        columns = visit.all("column")
+        for column in columns:
+            field_of(None, column)  # raises what is wrong with it
+        lines, kind, ending = _csv(every, columns), "text/csv", "csv"
     else:
         lines, kind, ending = (f"{record_json(one)}\n" for one in every), "application/jsonl", "jsonl"
     headers = {"Content-Disposition": f'attachment; filename="records.{ending}"'}
@@ -60,7 +63,7 @@ def _records(data_store: AgentDataStore, asked: Asked) -> Iterator[Record]:
 def _csv(records: Iterator[Record], columns: Sequence[str]) -> Iterator[str]:
     file = io.StringIO()
     writer = csv.writer(file)
-    writer.writerow(["key", *(columns or ["value"]), "metadata", *_ABOUT])
+    writer.writerow(map(_harmless, ["key", *(columns or ["value"]), "metadata", *_ABOUT]))
     for one in records:
         about = one.model_dump(mode="json", exclude={"value", "metadata"})
         values = [field_of(one.value, column) for column in columns] if columns else [(one.value,)]
