@@ -260,7 +260,8 @@ class Account:
         return (seen.used or _NOTHING).plus(self._added).plus(self._removed), seen
 
     def _may_measure(self, core: Core) -> bool:
-        return core.clock() - self._looked_at >= MEASURED_EVERY
+        # A clock that was put back says nothing about how long ago it was, and must not refuse until it has caught up.
+        return not 0 <= core.clock() - self._looked_at < MEASURED_EVERY
 
     def _measured(self, core: Core, seen: _Seen) -> tuple[Usage, _Seen]:
         """List what the user has, and return how much of that the agent wrote last."""

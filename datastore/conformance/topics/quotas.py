@@ -307,6 +307,16 @@ class Quotas(Topic):
         with pytest.raises(QuotaExceededError):
             agent.set("e", 1)
 
+    def test_a_clock_that_is_put_back_refuses_nobody(self, store: DataStore, clock: Clock) -> None:
+        """When the account was measured last is not known then, so it is measured: there is room."""
+        agent = bound(store, records=1)
+        agent.set("a", 1)
+        with pytest.raises(QuotaExceededError):
+            agent.set("b", 1)
+        assert store.agent(USER, "another").delete("a")
+        clock.advance(-3_600)
+        agent.set("b", 1)
+
     def test_what_was_there_before_counts(self, store: DataStore) -> None:
         """An agent that gets a quota later has stored what it has stored, and may overwrite it."""
         store.agent(USER, AGENT).set_many(dict.fromkeys("abcde", 1))
