@@ -20,6 +20,7 @@ from datastore.asynchronous.bound import (
     machinery_of,
     reads,
     reads_long,
+    takes,
     twin_of,
     walked,
     writes,
@@ -594,7 +595,7 @@ class AsyncAgentDataStore(Hidden, OfOneProcess):
     # ----------------------------------------------------------------------------------------------------- leases
 
     async def lease(self, name: str, ttl: float | timedelta = 30.0, *, renew: bool = True) -> AsyncLease:
-        return AsyncLease(self, await writes(self, AgentDataStore.lease, name, ttl, renew=renew))
+        return AsyncLease(self, await takes(self, AgentDataStore.lease, name, ttl, renew=renew))
 
     def lock(self, name: str, *, ttl: float | timedelta = 30.0, timeout: float | timedelta = 30.0) -> AsyncLock:
         return AsyncLock(self, asked(name, ttl, timeout, True))

@@ -6,7 +6,7 @@ import atexit
 import inspect
 import time
 import weakref
-from asyncio import sleep
+from asyncio import CancelledError, sleep
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from functools import partial
 from itertools import islice
@@ -159,6 +159,32 @@ def writes_long(
     return outcome(_begin(self, _made(self, method, *args, **kwargs), writes=True, limited=False))
 
 
+def takes(self: Hidden, method: Callable[Concatenate[S, P], T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+    """As `writes`, for a call that takes a lease or a run: if the caller is cancelled meanwhile it is released."""
+    return _taken(self, _begin(self, _made(self, method, *args, **kwargs), writes=True, limited=True))
+
+
+async def _taken(self: Hidden, job: Job) -> Any:
+    try:
+        return await outcome(job)
+    except CancelledError:
+        if (given_back := _give_back(self, job)) is not None:
+            await given_back
+        raise
+
+
+def _give_back(self: Hidden, job: Job) -> Awaitable[None] | None:
+    """Let a worker release what a call has taken for a caller who is gone; ``None`` if it has taken nothing."""
+    taken = job.unclaimed()
+    if isinstance(taken, _Next):
+        taken = taken.result
+    if taken is None:
+        return None
+    release = Job(taken.release, writes=True, seconds=None, certain=True)
+    inside_of(self).machinery.workers.submit(release)
+    return outcome(release)
+
+
 class _Next(NamedTuple):
     """Where a call of `Steps` stands when a worker hands it back."""
 
@@ -231,13 +257,13 @@ delattr(Walk, "_steps")
 _steps_of: Callable[[Walk], _Steps] = _steps_slot.__get__
 
 
-def _step(self: Hidden, walk: Walk, made: Any, began: float | None) -> Awaitable[_Next]:
+def _step(self: Hidden, walk: Walk, made: Any, began: float | None, *, takes: bool) -> Awaitable[_Next]:
     """Let a worker take the next steps of a call, within the time that the call has in all."""
     inside = inside_of(self)
     seconds = None if began is None else inside.core.max_seconds
     job = Job(partial(walk.on, made), writes=True, seconds=seconds, began=began)
     inside.machinery.workers.submit_job(job)
-    return outcome(job)
+    return _taken(self, job) if takes else outcome(job)
 
 
 def _end(self: Hidden, walk: Walk) -> Coroutine[Any, Any, None]:
@@ -247,13 +273,23 @@ def _end(self: Hidden, walk: Walk) -> Coroutine[Any, Any, None]:
     return outcome(job)
 
 
-async def walked(self: Hidden, walk: Walk, function: Callable[..., Any], *, limited: bool) -> Any:
-    """Follow the steps of a call: the store's and plain functions in workers, awaitables and waiting here."""
+async def walked(
+    self: Hidden, walk: Walk, function: Callable[..., Any], *, limited: bool, takes: bool = False
+) -> Any:
+    """Follow the steps of a call: the store's and plain functions in workers, awaitables and waiting here.
+
+    Args:
+        self: Whose call it is.
+        walk: Its steps.
+        function: What they call.
+        limited: Whether it has ``max_seconds`` in all.
+        takes: Whether it takes a lease, which is released if the caller is cancelled meanwhile.
+    """
     began = time.monotonic() if limited else None
     made = None
     try:
         while True:
-            now = await _step(self, walk, made, began)
+            now = await _step(self, walk, made, began, takes=takes)
             made = None
             if now.wait is not None:
                 await sleep(now.wait)

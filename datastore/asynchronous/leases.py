@@ -84,7 +84,7 @@ class AsyncLock(Hidden, OfOneProcess):
     async def __aenter__(self) -> AsyncLease:
         if self._lease is not None:
             raise ReentrantCallError("this lock is held already; call lock() once for each block")
-        lease = await walked(self, _taking(self), _nothing, limited=False)
+        lease = await walked(self, _taking(self), _nothing, limited=False, takes=True)
         self._lease = AsyncLease(self, lease)
         return self._lease
 

@@ -15,6 +15,7 @@ from datastore.asynchronous.bound import (
     inside_of,
     reads,
     reads_long,
+    takes,
     twin_of,
     walked,
     writes,
@@ -56,10 +57,10 @@ class AsyncRuns(Hidden, OfOneProcess):
         ttl: float | timedelta | None = None,
         lease: float | timedelta = 30.0,
     ) -> AsyncRun:
-        return AsyncRun(self, await writes(self, Runs.start, id, input, ttl=ttl, lease=lease))
+        return AsyncRun(self, await takes(self, Runs.start, id, input, ttl=ttl, lease=lease))
 
     async def resume(self, id: str, *, lease: float | timedelta = 30.0) -> AsyncRun:
-        return AsyncRun(self, await writes(self, Runs.resume, id, lease=lease))
+        return AsyncRun(self, await takes(self, Runs.resume, id, lease=lease))
 
     async def get(self, id: str) -> RunInfo | None:
         return await reads(self, Runs.get, id)

@@ -255,6 +255,10 @@ class Job:
         finally:
             del error  # it refers to this frame: this breaks the cycle
 
+    def unclaimed(self) -> Any:
+        """Return what the call returned although nobody waits for it any more; ``None`` if it did not."""
+        return self._result if self.is_done and self.error is None else None
+
     def _deliver(self, result: Any, error: BaseException | None) -> None:
         call_soon(self._loop, self._finish, result, error)
 

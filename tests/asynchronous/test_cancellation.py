@@ -135,6 +135,38 @@ def test_the_error_of_a_write_is_the_cause_of_the_cancellation():
     asyncio.run(main())
 
 
+TAKING = {
+    "lease": lambda agent: agent.lease("name", ttl=3_600),
+    "lock": lambda agent: agent.lock("name", ttl=3_600).__aenter__(),
+    "start": lambda agent: agent.runs.start("run", lease=3_600),
+    "resume": lambda agent: agent.runs.resume("begun", lease=3_600),
+}
+
+
+@pytest.mark.parametrize("take", TAKING.values(), ids=TAKING.keys())
+def test_what_is_taken_for_a_caller_who_is_gone_is_released(take):
+    """Nobody would ever release it, and all others would wait for its ttl."""
+
+    async def main():
+        backend = Held()
+        async with opened(backend) as store:
+            agent = store.agent("u", "a")
+            await (await agent.runs.start("begun")).release()
+            backend.hold = "write"
+            task = asyncio.ensure_future(take(agent))
+            await backend.until_entered()
+            task.cancel()
+            backend.hold = ""
+            backend.release()
+            await cancelled(task)
+            async with agent.lock("name", timeout=0):
+                pass
+            for info in await agent.runs.list():
+                await (await store.agent("u", "other").runs.resume(info.id)).release()
+
+    asyncio.run(main())
+
+
 def test_a_timeout_waits_for_the_write_and_is_a_timeout():
     async def main():
         backend = Held()
