@@ -8,7 +8,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
-from datastore.asynchronous.bound import Hidden, hide, inside_of, reads, reads_long, twin_of, writes_long
+from datastore.asynchronous.bound import Hidden, hide, inside_of, leaves, reads, reads_long, twin_of, writes_long
 from datastore.blobs import Blob, Blobs
 from datastore.blobs.calls import Content, checked_piece
 from datastore.blobs.heads import PART, TOGETHER
@@ -64,7 +64,7 @@ class AsyncBlobs(Hidden, OfOneProcess):
                 await writes_long(self, _write, upload, checked_piece(piece, "holds"))
             return await writes_long(self, _finish, upload)
         except BaseException:
-            await writes_long(self, _abandon, upload)
+            await leaves(self, _abandon, upload)
             raise
 
     async def open(self, name: str) -> AsyncBlobReader:

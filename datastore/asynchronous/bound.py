@@ -164,6 +164,13 @@ def takes(self: Hidden, method: Callable[Concatenate[S, P], T], *args: P.args, *
     return _taken(self, _begin(self, _made(self, method, *args, **kwargs), writes=True, limited=True))
 
 
+def leaves(self: Hidden, method: Callable[Concatenate[S, P], T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+    """Make a call of the twin that gives something up: it is made even if the caller is cancelled before it begins."""
+    job = Job(self._measured(_made(self, method, *args, **kwargs)), writes=True, seconds=None, certain=True)
+    inside_of(self).machinery.workers.submit(job)
+    return outcome(job)
+
+
 async def _taken(self: Hidden, job: Job) -> Any:
     try:
         return await outcome(job)

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from datastore.agent import AgentDataStore
-from datastore.asynchronous.bound import Hidden, Walk, hide, inside_of, twin_of, walked, writes
+from datastore.asynchronous.bound import Hidden, Walk, hide, inside_of, leaves, twin_of, walked, writes
 from datastore.calls.leases import Asked, Lease, taking
 from datastore.errors import ReentrantCallError
 from datastore.scope import OfOneProcess
@@ -57,7 +57,7 @@ class AsyncLease(Hidden, OfOneProcess):
         return await writes(self, Lease.renew)
 
     async def release(self) -> bool:
-        return await writes(self, Lease.release)
+        return await leaves(self, Lease.release)
 
     async def __aenter__(self) -> Self:
         return self

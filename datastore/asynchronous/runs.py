@@ -13,6 +13,7 @@ from datastore.asynchronous.bound import (
     Walk,
     hide,
     inside_of,
+    leaves,
     reads,
     reads_long,
     takes,
@@ -185,7 +186,7 @@ class AsyncRun(Hidden, OfOneProcess):
         return await reads_long(self, Run.history, limit=limit, reverse=reverse, before=before)
 
     async def release(self) -> None:
-        return await writes(self, Run.release)
+        return await leaves(self, Run.release)
 
     async def __aenter__(self) -> Self:
         return self
@@ -193,7 +194,7 @@ class AsyncRun(Hidden, OfOneProcess):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
-        return await writes_long(self, Run.__exit__, kind, error, traceback)
+        return await leaves(self, Run.__exit__, kind, error, traceback)
 
     def __repr__(self) -> str:
         return f"Async{self.sync!r}"

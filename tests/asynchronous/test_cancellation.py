@@ -167,6 +167,45 @@ def test_what_is_taken_for_a_caller_who_is_gone_is_released(take):
     asyncio.run(main())
 
 
+async def entered(lock):
+    await lock.__aenter__()
+    return lock
+
+
+ENTERED = {
+    "lease": lambda agent: agent.lease("name", ttl=3_600),
+    "lock": lambda agent: entered(agent.lock("name", ttl=3_600)),
+    "run": lambda agent: agent.runs.start("run", lease=3_600),
+}
+
+
+@pytest.mark.parametrize("enter", ENTERED.values(), ids=ENTERED.keys())
+def test_the_end_of_a_block_releases_what_it_held_though_no_worker_has_begun_it(enter):
+    """A block is left once only: what is not released then is never released."""
+
+    async def main():
+        backend = Held()
+        async with opened(backend, workers=1) as store:
+            agent = store.agent("u", "a")
+            held = await enter(agent)
+            backend.hold = "write"
+            first = asyncio.ensure_future(agent.set("first", 1))
+            await backend.until_entered()
+            leaving = asyncio.ensure_future(held.__aexit__(None, None, None))
+            await turns()
+            leaving.cancel()
+            await turns()
+            backend.hold = ""
+            backend.release()
+            await first
+            await cancelled(leaving)
+            async with agent.lock("name", timeout=0):
+                pass
+            assert [one.status for one in await agent.runs.list()] in ([], ["done"])
+
+    asyncio.run(main())
+
+
 def test_a_timeout_waits_for_the_write_and_is_a_timeout():
     async def main():
         backend = Held()
