@@ -63,8 +63,8 @@ class Blobs(Bound, OfOneProcess):
     apart from the keys of records. Memory is needed for 2 MiB of a blob at a time, and not for the whole of it; only
     `get` returns it whole.
 
-    Calls raise what those of `AgentDataStore` raise. ``max_seconds`` is for each request of `put` and `get`, and not
-    for the call, which may have a gigabyte to move. See ``docs/blobs.md``.
+    Calls raise what those of `AgentDataStore` raise. ``max_seconds`` is for each request of `put`, `get` and
+    `delete`, and not for the call, which may have a gigabyte to move. See ``docs/blobs.md``.
     """
 
     __slots__ = ()

@@ -35,7 +35,7 @@ from datastore.runs.run import Run
 from datastore.runs.table import Table
 from datastore.runs.work import Work
 from datastore.runs.writer import Writer, Writing
-from datastore.scope import Bound, OfOneProcess, Scope, bind, scope_of
+from datastore.scope import Bound, OfOneProcess, Scope, bind, bounded, scope_of
 from datastore.times import expiry
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ class Runs(Bound, OfOneProcess):
     Ids of runs and names of steps are text of 1 to 200 bytes. Whoever may read or write the namespace may do so with
     its runs; what they keep counts for a quota. Requests are those of the backend's client in steady state. Writes and
     removals of a few records together are one; on SQLite a statement for each of them, in one transaction. On DynamoDB
-    what ends a run or lets it wait takes 1 more, and on Redis each page takes 2 or 3.
+    what ends a run or lets it wait takes 1 more, and on Redis each page takes 2 or 3. `prune` takes as long as the
+    database does, and each other call at most ``max_seconds``.
     """
 
     __slots__ = ("_store",)
@@ -62,6 +63,7 @@ class Runs(Bound, OfOneProcess):
         self._store = store
         return self
 
+    @bounded
     def start(
         self,
         id: str | None = None,
@@ -94,6 +96,7 @@ class Runs(Bound, OfOneProcess):
         held = _take(self, run, lease)
         return self._worked_on(held, lambda: begun(_table(scope_of(self)), run, start, seconds_of(lease)))
 
+    @bounded
     def resume(self, id: str, *, lease: float | timedelta = 30.0) -> Run:
         """Go on with a run, and hold it: what its journal has is not done again.
 
@@ -134,6 +137,7 @@ class Runs(Bound, OfOneProcess):
         head = head_of(_table(scope_of(self)).read_one(keys.head(run)))
         return None if head is None else info_of(run, head)
 
+    @bounded
     def result(self, id: str) -> Any:
         """Return the result of a run that is done.
 
@@ -152,6 +156,7 @@ class Runs(Bound, OfOneProcess):
             raise run_over(last, journal.table)
         return last.value.get("result")
 
+    @bounded
     def list(self, status: str | None = None, *, limit: int | None = None) -> list[RunInfo]:
         """Return the runs, in the order of their ids.
 
@@ -167,6 +172,7 @@ class Runs(Bound, OfOneProcess):
         """
         return [*list_runs(_table(scope_of(self)), status, limit)]
 
+    @bounded
     def due(self, limit: int | None = None) -> builtins.list[str]:
         """Return the ids of runs that may go on: an answer is there, a time is over, or their worker has died.
 
@@ -185,6 +191,7 @@ class Runs(Bound, OfOneProcess):
         """
         return due(_table(scope_of(self)), limit)
 
+    @bounded
     def signal(self, id: str, name: str, payload: Any = None) -> bool:
         """Answer what a run waits for, or will wait for.
 
@@ -211,6 +218,7 @@ class Runs(Bound, OfOneProcess):
         _, is_first = table.write([hint, answer])
         return is_first
 
+    @bounded
     def cancel(self, id: str) -> None:
         """End a run, whoever works on it. Its worker is told at its next step.
 
@@ -224,6 +232,7 @@ class Runs(Bound, OfOneProcess):
         number = journal.append_from_outside({"kind": END, "status": CANCELLED}, over=False)
         journal.end(journal.head(), number, CANCELLED, journal.start.get("ttl"))
 
+    @bounded
     def retry(self, id: str) -> None:
         """Let a run go on that has failed or was cancelled: `due` names it, and its last step is called again.
 
@@ -249,6 +258,7 @@ class Runs(Bound, OfOneProcess):
         if head is not None:
             journal.forget([head], settled)
 
+    @bounded
     def fork(self, id: str, *, at: int, new_id: str | None = None) -> str:
         """Begin another run that shares the journal of a run up to an entry: `Run.fork` from outside.
 
@@ -274,6 +284,7 @@ class Runs(Bound, OfOneProcess):
             raise InvalidValueError(f"at is {shown(at)}; the run has no such entry")
         return fork_outside(journal, number, child)
 
+    @bounded
     def history(
         self, id: str, *, limit: int | None = None, reverse: bool = False, before: int | None = None
     ) -> builtins.list[HistoryEntry]:

@@ -78,6 +78,34 @@ def test_a_call_that_reads_many_pages_ends_in_time(store, call, slow_pages, monk
     assert agent.get("0000001")["n"] == 1
 
 
+OF_RUNS = {
+    "list": lambda runs: runs.list(),
+    "list of a status": lambda runs: runs.list("running"),
+    "due": lambda runs: runs.due(),
+    "history": lambda runs: runs.history("long"),
+}
+
+
+@pytest.mark.parametrize("call", OF_RUNS.values(), ids=OF_RUNS.keys())
+def test_a_call_about_many_runs_ends_in_time(call, slow_pages):
+    with datastore.connect("memory://", max_seconds=300, clock=lambda: now[0]) as store:
+        now = [time.time()]
+        runs = store.agent("u", "a").runs
+        for number in range(60):
+            runs.start(f"run {number}").release()
+        with runs.start("long") as run:
+            for _ in range(60):
+                run.step("step", int)
+            run.wait_for("answer")
+        now[0] += 60
+        store.backend.capabilities = dataclasses.replace(store.backend.capabilities, scan_page=20)
+        begin, pages = slow_pages
+        begin(store.backend)
+        with pytest.raises(DeadlineExceededError):
+            call(runs)
+        assert pages() == 2
+
+
 def test_listing_namespaces_one_by_one_ends_in_time(slow_pages):
     with datastore.connect("memory://", max_seconds=300) as store:
         for namespace in "abcd":
