@@ -280,9 +280,7 @@ def _end(self: Hidden, walk: Walk) -> Coroutine[Any, Any, None]:
     return outcome(job)
 
 
-async def walked(
-    self: Hidden, walk: Walk, function: Callable[..., Any], *, limited: bool, takes: bool = False
-) -> Any:
+async def walked(self: Hidden, walk: Walk, function: Callable[..., Any], *, limited: bool, takes: bool = False) -> Any:
     """Follow the steps of a call: the store's and plain functions in workers, awaitables and waiting here.
 
     Args:

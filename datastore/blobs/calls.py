@@ -48,7 +48,7 @@ from datastore.scope import Bound, OfOneProcess, Scope, bind, bounded, scope_of
 from datastore.times import format_time
 
 D = TypeVar("D")
-Content: TypeAlias = bytes | bytearray | memoryview | BinaryIO | Iterable[bytes]
+Content: TypeAlias = bytes | bytearray | memoryview | BinaryIO | Iterable[bytes | bytearray | memoryview]
 """What `Blobs.put` takes: bytes, a file object that was opened for bytes, or pieces of bytes, such as a generator."""
 
 _READ = 1_048_576  # bytes that a file is asked for at once

@@ -75,9 +75,7 @@ FINDS = {
     ("token", "a lease without fencing"): Find("A write carries no lease's number: a lease without fencing", 626, 5),
     ("token", "a lease for two"): Find("Two who find a lease free both get it", 87, 2),
     ("token", "a log entry written over"): Find("An entry of a log is written over another one", 37, 3),
-    ("token", "a step kept again"): Find(
-        "A worker that has lost its run writes over what the next one has kept", 9, 3
-    ),
+    ("token", "a step kept again"): Find("A worker that has lost its run writes over what the next one has kept", 9, 3),
     ("token", "a blob without its parts"): Find("A batch that failed counts as done, so a blob lacks parts", 1510, 2),
     ("token", "a change of vectors written over"): Find(
         "Two who add texts write one number of the list of changes over the other's", 625, 7

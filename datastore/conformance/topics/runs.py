@@ -29,7 +29,6 @@ from datastore import (
     Run,
     RunChangedError,
     RunOverError,
-    Runs,
     StepFailedError,
     ValueTooLargeError,
 )
@@ -48,7 +47,7 @@ DEAD = LEASE * 1.2
 """Seconds after which the worker of a run has surely lost it."""
 
 
-WRITES: dict[str, Callable[[Runs], object]] = {
+WRITES: dict[str, Callable[[Any], object]] = {
     "start": lambda runs: runs.start("run"),
     "resume": lambda runs: runs.resume("run"),
     "signal": lambda runs: runs.signal("run", "go"),
@@ -57,7 +56,7 @@ WRITES: dict[str, Callable[[Runs], object]] = {
     "fork": lambda runs: runs.fork("run", at=0),
     "prune": lambda runs: runs.prune(keep=0),
 }
-"""The calls of `Runs` that write."""
+"""The calls of `datastore.Runs` that write."""
 
 
 class KilledError(BaseException):
@@ -1050,7 +1049,7 @@ class Runs(Topic):
 
     @pytest.mark.parametrize("act", WRITES.values(), ids=WRITES.keys())
     def test_whoever_may_only_read_is_refused_before_a_run_is_looked_for(
-        self, wrapped: Wrapper, act: Callable[[Runs], object]
+        self, wrapped: Wrapper, act: Callable[[Any], object]
     ) -> None:
         """It is told that it may not write, whether or not there is such a run."""
         reader = wrapped(Untouchable).agent("user_1", "reader", grants={"default": "read"})
