@@ -8,12 +8,11 @@ up to date after a write was acknowledged, as it does for every index (``SearchV
 
 from __future__ import annotations
 
-import sys
-from array import array
 from typing import Any
 
 import botocore
 
+from datastore.adapters.vectors import check_dimensions, examined, numbers_of
 from datastore.administration import Diagnostic
 from datastore.backend import IdRange, Put, Restore
 from datastore.errors import BackendUnavailableError, ThrottledError, UnsupportedError
@@ -80,11 +79,7 @@ def ensure_vectors(connection: Connection, dimensions: int) -> str:
     """
     if not _is_known(connection):
         raise UnsupportedError(f"{_OLDER}; searches are exact", backend=NAME)
-    if dimensions > MOST_DIMENSIONS:
-        raise UnsupportedError(
-            f"an index takes {MOST_DIMENSIONS:,} dimensions at most, not {dimensions:,}; searches are exact",
-            backend=NAME,
-        )
+    check_dimensions(dimensions, MOST_DIMENSIONS, NAME)
     name, backoff = _index_of(dimensions), Backoff(_BUILD_SECONDS, _FIRST_LOOK, _LONGEST_PAUSE)
     while True:
         table = describe(connection) or {}
@@ -111,10 +106,9 @@ def examine_vectors(connection: Connection, table: dict[str, Any]) -> Diagnostic
     """Return which indexes of vectors a table has, from its description."""
     if not _is_known(connection):
         return Diagnostic(True, f"{_OLDER}: searches of memory are exact")
-    names = [f"{one['IndexName']} ({str(one['IndexStatus']).lower()})" for one in table.get("VectorIndexes", [])]
-    if not names:
-        return Diagnostic(True, "it has no index of vectors: all searches are exact (memory.ensure_index() makes one)")
-    return Diagnostic(True, f"indexes of vectors: {', '.join(names)}")
+    return examined(
+        [f"{one['IndexName']} ({str(one['IndexStatus']).lower()})" for one in table.get("VectorIndexes", [])]
+    )
 
 
 def _is_known(connection: Connection) -> bool:
@@ -153,7 +147,5 @@ def _space_of(id: str) -> str:
 
 
 def _numbers(vector: bytes) -> list[dict[str, str]]:
-    numbers = array("f", vector)
-    if sys.byteorder == "big":  # pragma: no cover - no such machine runs the tests
-        numbers.byteswap()
-    return [{"N": f"{number + 0.0:.9g}"} for number in numbers]  # 9 digits tell every float32 from all others
+    # 9 digits tell every float32 from all others.
+    return [{"N": f"{number + 0.0:.9g}"} for number in numbers_of(vector)]

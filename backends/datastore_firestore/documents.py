@@ -17,14 +17,13 @@ The fields have the names of the record's fields. There are also:
 
 from __future__ import annotations
 
-import sys
-from array import array
 from collections.abc import Sequence
 from typing import Any
 
 from google.cloud.firestore_v1.types import write as messages
 
 from datastore.adapters.knowledge import Known, damaged_one
+from datastore.adapters.vectors import numbers_of
 from datastore.backend import Access, Document, Fields, Put, Restore, Touch
 from datastore.contents import content_of, value_of_stored
 from datastore.documents import UNDECODABLE, damaged, foreign
@@ -311,13 +310,10 @@ def vector_field(vector: bytes) -> str:
 
 def fill_vector(value: Message, vector: bytes) -> None:
     """Make a value a vector."""
-    numbers = array("f", vector)
-    if sys.byteorder == "big":  # pragma: no cover - no such machine runs the tests
-        numbers.byteswap()
     fields = value.map_value.fields
     fields["__type__"].string_value = "__vector__"
     values = fields["value"].array_value.values
-    for number in numbers:
+    for number in numbers_of(vector):
         values.add().double_value = number
 
 

@@ -14,9 +14,10 @@ import google.api_core.exceptions
 import google.auth.exceptions
 from google.cloud.firestore_v1.types import query as messages
 
+from datastore.adapters.vectors import check_dimensions, examined
 from datastore.administration import Diagnostic
 from datastore.backend import Fields, IdRange
-from datastore.errors import BackendUnavailableError, DataStoreError, UnsupportedError
+from datastore.errors import BackendUnavailableError, DataStoreError
 from datastore_firestore.building import command, until_usable
 from datastore_firestore.client import Settings
 from datastore_firestore.documents import KEY, MOST_DIMENSIONS, fill_vector, vector_field
@@ -76,11 +77,7 @@ def ensure_vectors(settings: Settings, reader: Reader, range: IdRange, dimension
 
     Requests: 1; more while the index is built.
     """
-    if dimensions > MOST_DIMENSIONS:
-        raise UnsupportedError(
-            f"an index takes {MOST_DIMENSIONS:,} dimensions at most, not {dimensions:,}; searches are exact",
-            backend=NAME,
-        )
+    check_dimensions(dimensions, MOST_DIMENSIONS, NAME)
     probe = array("f", [1.0] * dimensions).tobytes()
     field = vector_field(probe)
     until_usable(
@@ -108,6 +105,4 @@ def examine_vectors(client: Any, settings: Settings) -> Diagnostic:
         ]
     except (google.api_core.exceptions.GoogleAPIError, google.auth.exceptions.GoogleAuthError) as error:
         return Diagnostic(True, f"cannot tell which indexes of vectors there are: {type(error).__name__}")
-    if not names:
-        return Diagnostic(True, "it has no index of vectors: all searches are exact (memory.ensure_index() makes one)")
-    return Diagnostic(True, f"indexes of vectors: {', '.join(names)}")
+    return examined(names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datastore.adapters.vectors import examined
 from datastore.administration import Diagnostic, clocks
 from datastore_postgresql.client import Session
 from datastore_postgresql.schema import TABLE
@@ -39,11 +40,7 @@ def examine(session: Session, schema: str, now: float) -> list[Diagnostic]:
         findings.append(
             Diagnostic(False, "default_transaction_read_only is on: it takes no writes", "or open it with mode=ro")
         )
-    if vectors:
-        findings.append(Diagnostic(True, f"indexes of vectors: {', '.join(vectors)}"))
-    else:
-        exact = "it has no index of vectors: all searches are exact (memory.ensure_index() makes one, with pgvector)"
-        findings.append(Diagnostic(True, exact))
+    findings.append(examined(vectors, needs=", with pgvector"))
     findings += [
         Diagnostic(False, f"the index {name} was not finished, and helps no query", "declare it again")
         for name in unfinished

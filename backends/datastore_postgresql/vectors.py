@@ -10,9 +10,7 @@ https://github.com/pgvector/pgvector
 
 from __future__ import annotations
 
-import sys
-from array import array
-
+from datastore.adapters.vectors import check_dimensions, numbers_of
 from datastore.backend import IdRange
 from datastore.errors import PermissionDeniedError, UnsupportedError
 from datastore_postgresql.building import build
@@ -86,11 +84,7 @@ class Vectors:
 
         Requests: 2 if it is there; 4 more to make it, and 2 more for the first of a database.
         """
-        if dimensions > MOST_DIMENSIONS:
-            raise UnsupportedError(
-                f"an index takes {MOST_DIMENSIONS:,} dimensions at most, not {dimensions:,}; searches are exact",
-                backend=NAME,
-            )
+        check_dimensions(dimensions, MOST_DIMENSIONS, NAME)
         at, there = self._look()
         if at is None:
             self._create_extension()
@@ -141,7 +135,4 @@ class Vectors:
 
 def text_of(vector: bytes) -> str:
     """Return a vector as pgvector reads it: 9 digits tell every float32 from all others."""
-    numbers = array("f", vector)
-    if sys.byteorder == "big":  # pragma: no cover - no such machine runs the tests
-        numbers.byteswap()
-    return f"[{','.join([f'{number:.9g}' for number in numbers])}]"
+    return f"[{','.join([f'{number:.9g}' for number in numbers_of(vector)])}]"
