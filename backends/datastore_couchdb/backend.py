@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from urllib.parse import unquote
 
 from datastore.adapters.counting import Counter
+from datastore.adapters.declaring import namespace_of
 from datastore.adapters.knowledge import Memory
 from datastore.adapters.remembering import REMEMBERED
 from datastore.adapters.writing import Writer
@@ -177,7 +177,7 @@ class CouchBackend(Backend):
 
         Requests: 4 where this process does not know the index yet; otherwise 0.
         """
-        index = indexes.declare(fields, None if encoded_namespace is None else unquote(encoded_namespace))
+        index = indexes.declare(fields, namespace_of(encoded_namespace))
         if index.name not in self._schema.declared:
             indexes.build(self._session, index)
             # A new one, because others may be planning with the one before.

@@ -7,16 +7,15 @@ which a field may lie in an array or in text. A query asks both, and the second 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from itertools import product
 from math import prod
 from typing import Any
 
 from datastore.adapters.choosing import Asked, Fit, fit
+from datastore.adapters.declaring import digest_of, kept, words_of
 from datastore.errors import DataStoreError, UnsupportedError
 from datastore.queries.paths import is_position
 from datastore.queries.tree import Compare, Field, Filter, In, Path, clauses
@@ -94,9 +93,8 @@ def declare(fields: Sequence[Path], namespace: str | None) -> DeclaredIndex:
                 "index another field",
                 backend=NAME,
             )
-    text = json.dumps([fields, namespace])
-    words = re.sub(r"[^A-Za-z0-9]+", "_", "_".join(".".join(path) for path in fields))[:40].strip("_")
-    return DeclaredIndex(f"{PREFIX}{words}_{sha256(text.encode()).hexdigest()[:10]}", tuple(fields), namespace)
+    name = f"{words_of(fields, 40).strip('_')}_{digest_of(kept(fields, namespace), 10)}"
+    return DeclaredIndex(PREFIX + name, tuple(fields), namespace)
 
 
 def declared_in(documents: Mapping[str, dict[str, Any]]) -> dict[str, DeclaredIndex]:

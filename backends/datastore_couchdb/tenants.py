@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import replace
 
 from datastore.backend import Backend
@@ -33,7 +32,7 @@ class CouchDatabases(Databases):
 
         Requests: 2.
         """
-        with self._session(name) as session:
+        with closing(self._session(name)) as session:
             try:
                 session.information()
             except MissingDatabaseError:
@@ -46,13 +45,8 @@ class CouchDatabases(Databases):
 
         Requests: 1.
         """
-        with self._session(self._settings.database) as session:
+        with closing(self._session(self._settings.database)) as session:
             return session.databases(beginning)
 
-    @contextmanager
-    def _session(self, name: str) -> Iterator[Session]:
-        session = Session(replace(self._settings, database=name))
-        try:
-            yield session
-        finally:
-            session.close()
+    def _session(self, name: str) -> Session:
+        return Session(replace(self._settings, database=name))

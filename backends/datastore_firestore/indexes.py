@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
 from google.cloud.firestore_v1.field_path import FieldPath
 from google.cloud.firestore_v1.types import query as messages
 
 from datastore.adapters.choosing import Asked, Fit, choose, fit
+from datastore.adapters.declaring import namespace_of
 from datastore.backend import Fields, IdRange, Query
 from datastore.errors import DataStoreError, QueryError
 from datastore.ids import scope_of
@@ -93,7 +93,7 @@ class Indexes:
                 command.
             BackendUnavailableError: If the index is still being built after ten minutes.
         """
-        index = Declared(tuple(paths), None if encoded_namespace is None else unquote(encoded_namespace))
+        index = Declared(tuple(paths), namespace_of(encoded_namespace))
         _check(index)
         if index not in self._declared:
             until_usable(

@@ -12,17 +12,14 @@ https://www.postgresql.org/docs/current/sql-createindex.html
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
 from itertools import product
 from typing import Any, NamedTuple, TypeAlias
-from urllib.parse import unquote
 
 from datastore.adapters.choosing import Asked, Fit, choose, fit
+from datastore.adapters.declaring import digest_of, kept, namespace_of, read, words_of
 from datastore.errors import UnsupportedError
 from datastore.ids import encode_name
 from datastore.queries.tree import Compare, Condition, Field, Filter, In, Path
@@ -38,6 +35,8 @@ Points: TypeAlias = dict[Key, Any]
 """Keys, each with a constant that has it."""
 
 MOST_FIELDS = 8
+_COMMENT = "agent-datastore, index "
+"""What the comment of an index begins with."""
 _CHARACTERS = 160
 """How many characters of text an entry holds, of all fields together: with an id of the longest names 2,500 bytes."""
 _MERGED = 12
@@ -60,13 +59,12 @@ class Index:
     @cached_property
     def name(self) -> str:
         """The name: the same for the same fields and namespace. It would change if the keys ever changed."""
-        readable = re.sub("[^A-Za-z0-9]+", "_", "_".join(".".join(path) for path in self.fields))[:29]
-        return f"{TABLE}_by_{readable}_{sha256(self.body.encode()).hexdigest()[:12]}"
+        return f"{TABLE}_by_{words_of(self.fields, 29)}_{digest_of(self.body, 12)}"
 
     @property
     def comment(self) -> str:
         """What the index's comment says, for other processes."""
-        return "agent-datastore, index " + json.dumps([self.fields, self.namespace])
+        return _COMMENT + kept(self.fields, self.namespace)
 
     @cached_property
     def body(self) -> str:
@@ -105,22 +103,13 @@ def declare(fields: Sequence[Path], encoded_namespace: str | None) -> Index:
             raise UnsupportedError(
                 f"an index on {'.'.join(path)!r} is not possible: its path has a NUL, or is too long", backend=NAME
             )
-    return Index(tuple(fields), None if encoded_namespace is None else unquote(encoded_namespace, errors="strict"))
+    return Index(tuple(fields), namespace_of(encoded_namespace))
 
 
 def known(comments: Mapping[str, str]) -> list[Index]:
     """Return the indexes that this version can use, given the comments of all by their names."""
-    found = []
-    for name, comment in comments.items():
-        start, _, body = comment.partition(", index ")
-        try:
-            fields, namespace = json.loads(body)
-            index = Index(tuple(map(tuple, fields)), namespace)
-            if start == "agent-datastore" and index.name == name:
-                found.append(index)
-        except (ValueError, TypeError):
-            pass  # somebody else's
-    return found
+    found = (read(one.removeprefix(_COMMENT), name, Index) for name, one in comments.items())
+    return [index for index in found if index is not None]
 
 
 def _key_expressions(path: Path, longest: int) -> tuple[str, str]:

@@ -6,8 +6,9 @@ table has the whole name.
 
 from __future__ import annotations
 
-from hashlib import sha256
+from contextlib import closing
 
+from datastore.adapters.declaring import digest_of
 from datastore.backend import Backend
 from datastore.tenants import Databases
 from datastore_postgresql.backend import PostgresBackend
@@ -59,15 +60,12 @@ class PostgresSchemas(Databases):
         return [name for name in names if name is not None and name.startswith(beginning)]
 
     def _ask(self, statement: str, parameters: tuple[str, ...] | None = None) -> list[tuple[str]]:
-        session = Session(self._settings)
-        try:
+        with closing(Session(self._settings)) as session:
             return session.ask(statement, parameters)
-        finally:
-            session.close()
 
 
 def schema_of(name: str) -> str:
     """Return the schema of a tenant, given the name that `datastore.tenants` gives it."""
     if len(name) <= _LONGEST_IDENTIFIER:  # in ASCII
         return name
-    return f"{name[: _LONGEST_IDENTIFIER - _DIGEST - 1]}{_CUT}{sha256(name.encode()).hexdigest()[:_DIGEST]}"
+    return f"{name[: _LONGEST_IDENTIFIER - _DIGEST - 1]}{_CUT}{digest_of(name, _DIGEST)}"

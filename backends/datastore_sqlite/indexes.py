@@ -16,17 +16,15 @@ JSON, and an index must hold the same keys for every version that ever opens the
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import product
 from typing import Any, NamedTuple, TypeAlias
-from urllib.parse import unquote
 
 from datastore.adapters.choosing import Asked, Fit, choose, fit
+from datastore.adapters.declaring import digest_of, kept, namespace_of, read, words_of
 from datastore.errors import UnsupportedError
 from datastore.queries.tree import Compare, Condition, Exists, Field, Filter, In, Path
 from datastore_sqlite.client import NAME
@@ -87,10 +85,7 @@ class Index:
     @cached_property
     def name(self) -> str:
         """The name: the same for the same fields and namespace. It would change if the keys ever changed."""
-        readable = re.sub("[^A-Za-z0-9]+", "_", "_".join(".".join(path) for path in self.fields))[:40]
-        from hashlib import sha256  # here, because importing it loads OpenSSL
-
-        return f"{TABLE}_by_{readable}_{sha256(self._body.encode()).hexdigest()[:12]}"
+        return f"{TABLE}_by_{words_of(self.fields, 40)}_{digest_of(self._body, 12)}"
 
     @property
     def statement(self) -> str:
@@ -109,7 +104,7 @@ class Index:
 
     @cached_property
     def _body(self) -> str:
-        what = json.dumps([self.fields, self.namespace]).replace("*/", "*\\/")
+        what = kept(self.fields, self.namespace).replace("*/", "*\\/")
         expressions = ", ".join(self.expressions)
         where = f" WHERE {self.condition}" if self.condition else ""
         return f"(/* {what} */ userId, namespace, {expressions}, _id){where}"
@@ -128,7 +123,7 @@ def declare(fields: Sequence[Path], encoded_namespace: str | None) -> Index:
                 "characters, or is too long",
                 backend=NAME,
             )
-    return Index(tuple(fields), None if encoded_namespace is None else unquote(encoded_namespace, errors="strict"))
+    return Index(tuple(fields), namespace_of(encoded_namespace))
 
 
 def known(rows: Iterable[tuple[str, str]]) -> list[Index]:
@@ -138,12 +133,7 @@ def known(rows: Iterable[tuple[str, str]]) -> list[Index]:
 
 @lru_cache(maxsize=256)
 def _read(name: str, sql: str) -> Index | None:
-    try:
-        fields, namespace = json.loads(sql[sql.index("/*") + 2 : sql.index("*/")])
-        index = Index(tuple(map(tuple, fields)), namespace)
-        return index if index.name == name else None
-    except (ValueError, TypeError):
-        return None  # somebody else's index
+    return read(sql.partition("/*")[2].partition("*/")[0], name, Index)
 
 
 @lru_cache(maxsize=256)
