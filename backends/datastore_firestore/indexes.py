@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from google.cloud.firestore_v1.field_path import FieldPath
 from google.cloud.firestore_v1.types import query as messages
 
-from datastore.adapters.choosing import Asked, Fit, choose, fit
+from datastore.adapters.choosing import Fit, choose, fit_of_first
 from datastore.adapters.declaring import namespace_of
 from datastore.backend import Fields, IdRange, Query
 from datastore.errors import DataStoreError, QueryError
@@ -54,7 +54,7 @@ class Declared(NamedTuple):
     @property
     def fit(self) -> Fit:
         """How well it fits a query that it answers."""
-        return fit([Asked.EQUAL] * (len(self.paths) - 1) + [Asked.RANGE])
+        return fit_of_first(len(self.paths) - 1, True, len(self.paths))
 
 
 class Ranged(NamedTuple):

@@ -16,13 +16,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from math import prod
 from typing import Any, NamedTuple, TypeAlias
 
-from datastore.adapters.choosing import Asked, Fit, choose, fit
+from datastore.adapters.choosing import Fit, by_path, choose, fit_of_first
 from datastore.adapters.declaring import digest_of, kept, namespace_of, read, words_of
 from datastore.errors import UnsupportedError
 from datastore.ids import encode_name
-from datastore.queries.tree import Compare, Condition, Field, Filter, In, Path
+from datastore.queries.tree import Compare, Condition, Filter, In, Path
 from datastore_postgresql.failures import NAME
 from datastore_postgresql.queries import TEXT, as_json, kind_of, quoted, value_at
 from datastore_postgresql.reading import PREFIX
@@ -133,16 +134,6 @@ class Keys(NamedTuple):
     """Whether the condition holds for all values that have one of the points."""
 
 
-def keys_by_path(filters: Iterable[Filter], longest: int) -> dict[Path, Keys]:
-    """Return for each path in some filters where to look for what satisfies all of them."""
-    found: dict[Path, Keys] = {}
-    for filter in filters:
-        if isinstance(filter, Field) and (keys := _keys(filter.condition, longest)) is not None:
-            there = found.get(filter.path)
-            found[filter.path] = keys if there is None else _both(there, keys)
-    return found
-
-
 def _keys(condition: Condition, longest: int) -> Keys | None:
     match condition:
         case Compare("$eq", value):
@@ -195,19 +186,15 @@ class Search(NamedTuple):
 def best_search(indexes: Iterable[Index], namespace: str, filters: Sequence[Filter]) -> Search | None:
     """Return the search with the index that fits best (`datastore.adapters.choosing`); ``None`` if no index helps."""
 
-    def answer(index: Index) -> tuple[Fit, Search] | None:
-        by_path = keys_by_path(filters, index.longest)
+    def answer(index: Index) -> tuple[Fit, Search]:
+        found = by_path(filters, lambda condition: _keys(condition, index.longest), _both)
         keys: list[Keys] = []
         for path in index.fields:
-            if path not in by_path or _is_ranged(keys):
+            if path not in found or _is_ranged(keys):
                 break
-            keys.append(by_path[path])
-        if not keys:
-            return None
+            keys.append(found[path])
         ranged = _is_ranged(keys)
-        equal, nothing = len(keys) - ranged, len(index.fields) - len(keys)
-        asked = [Asked.EQUAL] * equal + [Asked.RANGE] * ranged + [Asked.NOTHING] * nothing
-        return fit(asked), Search(index, keys)
+        return fit_of_first(len(keys) - ranged, ranged, len(index.fields)), Search(index, keys)
 
     return choose(indexes, namespace, answer)
 
@@ -238,9 +225,7 @@ def ways_of(search: Search, bind: Bind) -> list[Way]:
     """
     index = search.on
     scope = f"{PREFIX} = %(scope)s::text" + (f" AND {index.condition}" if index.condition else "")
-    number = 1
-    for keys in search.keys:
-        number *= len(keys.points) + 1
+    number = prod(len(keys.points) + 1 for keys in search.keys)
     ways: list[list[Way]] = []
     parts = 1
     for keys, expressions in zip(search.keys, index.keys, strict=False):

@@ -23,7 +23,7 @@ from functools import cached_property, lru_cache
 from itertools import product
 from typing import Any, NamedTuple, TypeAlias
 
-from datastore.adapters.choosing import Asked, Fit, choose, fit
+from datastore.adapters.choosing import Fit, by_path, choose, fit_of_first
 from datastore.adapters.declaring import digest_of, kept, namespace_of, read, words_of
 from datastore.errors import UnsupportedError
 from datastore.queries.tree import Compare, Condition, Exists, Field, Filter, In, Path
@@ -261,24 +261,17 @@ _INT64 = range(-(2**63), 2**63)
 
 def keys_by_path(clauses: Iterable[Filter]) -> dict[Path, Keys]:
     """Return for each path in the clauses where to look for what satisfies all of them."""
-    found: dict[Path, Keys] = {}
-    for clause in clauses:
-        if isinstance(clause, Field):
-            keys = _keys(clause)
-            if keys is not None:
-                there = found.get(clause.path)
-                found[clause.path] = keys if there is None else _both(there, keys)
-    return found
+    return by_path(clauses, _keys, _both)
 
 
-def _keys(field: Field) -> Keys | None:
-    match field.condition:
+def _keys(condition: Condition) -> Keys | None:
+    match condition:
         case Compare("$eq", value):
             return Keys(frozenset((*_points(value), ANYTHING)))
         case In(values):
             return Keys(frozenset(key for value in values for key in _points(value)) | {ANYTHING})
         case Compare(_, value):
-            range = range_of(field.condition)
+            range = range_of(condition)
             return None if range is None else Keys(frozenset({ANYTHING}), range(value))
         case Exists():
             return Keys(frozenset(), Range(-math.inf))
@@ -446,9 +439,7 @@ class Search:
     def fit(self) -> Fit:
         """How well the search fits the query."""
         probe = self.probes[0]
-        equal, ranged = len(probe.points), probe.range is not None
-        nothing = len(self.index.fields) - equal - ranged
-        return fit([Asked.EQUAL] * equal + [Asked.RANGE] * ranged + [Asked.NOTHING] * nothing)
+        return fit_of_first(len(probe.points), probe.range is not None, len(self.index.fields))
 
     @property
     def in_order(self) -> bool:

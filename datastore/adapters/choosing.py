@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol, TypeVar
 
+from datastore.queries.tree import Condition, Field, Filter, Path
+
 
 class Declared(Protocol):
     """An index that somebody declared."""
@@ -27,6 +29,7 @@ class Declared(Protocol):
 
 Index = TypeVar("Index", bound=Declared)
 Choice = TypeVar("Choice")
+Keys = TypeVar("Keys")
 
 
 class Asked(Enum):
@@ -65,6 +68,35 @@ def fit(asked: Sequence[Asked]) -> Fit:
     ranged = equal < len(asked) and asked[equal] is Asked.RANGE
     nothing = asked.count(Asked.NOTHING)
     return Fit(equal, ranged, len(asked) - nothing - equal - ranged, -nothing)
+
+
+def fit_of_first(equal: int, ranged: bool, fields: int) -> Fit:
+    """Return how well an index fits if a query asks about its first fields alone.
+
+    Args:
+        equal: How many of them it compares for equality.
+        ranged: Whether it asks for a range of the next one.
+        fields: How many fields the index has.
+    """
+    return Fit(equal, ranged, 0, equal + ranged - fields)
+
+
+def by_path(
+    filters: Iterable[Filter], keys_of: Callable[[Condition], Keys | None], both: Callable[[Keys, Keys], Keys]
+) -> dict[Path, Keys]:
+    """Return where an index is to be looked at for what satisfies all of some filters, by the paths of its fields.
+
+    Args:
+        filters: They must all hold.
+        keys_of: Returns where a field's values for which a condition may hold are; ``None`` if anywhere.
+        both: Returns where what is in two such places is.
+    """
+    found: dict[Path, Keys] = {}
+    for filter in filters:
+        if isinstance(filter, Field) and (keys := keys_of(filter.condition)) is not None:
+            there = found.get(filter.path)
+            found[filter.path] = keys if there is None else both(there, keys)
+    return found
 
 
 def choose(

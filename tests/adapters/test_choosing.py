@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import pytest
 
-from datastore.adapters.choosing import Asked, choose, fit
+from datastore.adapters.choosing import Asked, by_path, choose, fit, fit_of_first
+from datastore.queries.tree import Field, In, Not, Size
 
 EQUAL, RANGE, NOTHING = Asked.EQUAL, Asked.RANGE, Asked.NOTHING
 
@@ -49,6 +50,19 @@ def test_of_two_indexes_one_fits_better(better, worse):
 def test_an_index_whose_first_field_is_not_asked_for_does_not_help(asked):
     assert not fit(asked).helps
     assert chosen({"a": asked}) is None
+
+
+@pytest.mark.parametrize(
+    "asked", [[], [NOTHING], [EQUAL], [RANGE, NOTHING], [EQUAL, EQUAL, RANGE], [EQUAL, NOTHING, NOTHING]], ids=str
+)
+def test_where_only_the_first_fields_are_asked_about_their_numbers_tell_how_well_an_index_fits(asked):
+    assert fit_of_first(asked.count(EQUAL), RANGE in asked, len(asked)) == fit(asked)
+
+
+def test_of_filters_on_one_path_both_count_and_what_no_index_tells_does_not():
+    filters = [Field(("a",), In((1,))), Field(("b",), Size(1)), Field(("a",), In((2,))), Not(Field(("c",), In((3,))))]
+    found = by_path(filters, lambda one: one.values if isinstance(one, In) else None, lambda one, other: one + other)
+    assert found == {("a",): (1, 2)}
 
 
 def test_of_indexes_that_fit_equally_well_the_first_by_name_is_taken_in_whichever_order_they_come():
