@@ -19,7 +19,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from datastore.adapters.pushdown import About, Dialect, Piece, Translation, push
+from datastore.adapters.pushdown import SYMBOLS, About, Dialect, Piece, Translation, push
 from datastore.backend import Plan, Query
 from datastore.queries.matcher import compile_condition
 from datastore.queries.tree import (
@@ -55,7 +55,6 @@ _MOST_CONTAINED = 8  # values to search arrays for; with more of them, every arr
 _PROVENANCE = ("key", "createdByAgent", "updatedByAgent", "createdAt", "updatedAt", "revision", "expiresAt")
 """Without the fields that counting an access changes: the store may still have accesses to write."""
 _OR_NULL = ("expiresAt", "updatedByAgent")
-_SYMBOLS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _TYPES = {"null": "NULL", "object": "M", "array": "L", "number": "N", "int": "N", "long": "N", "double": "N"}
 _DECIDED_TYPES = {"null", "object", "array", "number", "string", "bool"}
 _LITERAL = re.compile(r"[\w ,;:@/%&=<>~'\"-]*")  # characters that stand for themselves, except in verbose patterns
@@ -258,7 +257,7 @@ def _compares(path: Path, operator: Comparison, value: Any) -> _Shape:
     operand = _operand(value)
     if operand is None:
         return _Shape(Bounds(is_of_type(path, "N"), FALSE), array)
-    return _Shape(_exactly(Atom(f"%s {_SYMBOLS[operator]} %s", path, (operand,))), array)
+    return _Shape(_exactly(Atom(f"%s {SYMBOLS[operator]} %s", path, (operand,))), array)
 
 
 def _has_type(path: Path, names: tuple[str, ...]) -> _Shape:

@@ -15,6 +15,7 @@ from google.cloud.firestore_v1.types import query as messages
 
 from datastore.adapters.choosing import Fit, choose, fit_of_first
 from datastore.adapters.declaring import namespace_of
+from datastore.adapters.pushdown import SYMBOLS
 from datastore.backend import Fields, IdRange, Query
 from datastore.errors import DataStoreError, QueryError
 from datastore.ids import scope_of
@@ -30,7 +31,6 @@ from datastore_firestore.reading import Reader
 _SCOPE = ("userId", "namespace")
 _MOST_FIELDS = 20
 _EXACT_INTEGERS = 2**53
-_OPERATORS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 
 _Query: Any = messages.StructuredQuery.pb()
 
@@ -182,7 +182,7 @@ def _ranged(index: Declared, query: Query) -> Ranged | None:
         return None
     for clause in bounds:
         if isinstance(clause.condition, Compare):
-            term.append(Test(field_of(last), _OPERATORS[clause.condition.operator], clause.condition.value))
+            term.append(Test(field_of(last), SYMBOLS[clause.condition.operator], clause.condition.value))
     places = {Place("valueArrays", ".".join(path[:steps])) for path in index.paths for steps in range(len(path) + 1)}
     hidden = Test("valueArrays", "array-contains-any", tuple(sorted(place.path for place in places)))
     if len(places) > 30:

@@ -21,7 +21,7 @@ import json
 from functools import lru_cache
 from typing import Any
 
-from datastore.adapters.pushdown import UNSUPPORTED, About, SqlDialect, Translation, exact, inexact
+from datastore.adapters.pushdown import SYMBOLS, UNSUPPORTED, SqlDialect, Translation, exact, inexact, is_too_long
 from datastore.queries.tree import (
     Compare,
     Condition,
@@ -42,41 +42,22 @@ _TYPES = {"string": "string", "bool": "boolean", "null": "null", "object": "obje
 _NO, _PERHAPS = "FALSE", "NULL"
 _DECIMALS = 2.0**53
 """From here on every float is an integer, and its shortest text may be another one."""
-_MOST_STEPS = 16
-_LONGEST_PATH = 200  # characters
-_MOST_FIELDS = 100
-"""The most conditions side by side: planning a statement takes about a millisecond for so many."""
-_COLUMNS = ("key", "createdByAgent", "updatedByAgent", "createdAt", "updatedAt", "revision", "expiresAt")
-"""The columns that may decide a filter on provenance. Counts are left out, because some are not yet written."""
 _NULLABLE = ("updatedByAgent", "expiresAt")
-_OPERATORS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 TEXT = "#>> '{}'"
 """Follows a value, and makes text of it."""
 
 
 class Sql(SqlDialect):
-    """Translates the conditions of one query. All expressions share the parameters, and hold only their names."""
+    """Translates the conditions of one query. An expression is exact if only unusual rows need a closer look."""
 
     nothing = _NO
-    deepest = 50
+    columns = ("key", "createdByAgent", "updatedByAgent", "createdAt", "updatedAt", "revision", "expiresAt")
 
     def __init__(self) -> None:
-        self.parameters: dict[str, Any] = {}
+        super().__init__()
         self.kinds: list[str] = []
         """The type of each parameter."""
         self._names: dict[tuple[str, str], str] = {}
-        self._fields = 0
-
-    def condition(self, about: About, path: Path, condition: Condition) -> Translation[str]:
-        """Return the expression of a condition. It is exact if only unusual rows need a closer look."""
-        self._fields += 1
-        if self._fields > _MOST_FIELDS:
-            return UNSUPPORTED
-        if about == "value":
-            return self._json("value", path, condition)
-        if path[0] == "metadata" and len(path) > 1:
-            return self._json("metadata", path[1:], condition)
-        return self._column(path, condition)
 
     def bind(self, value: Any, kind: str) -> str:
         """Return the SQL of a parameter that stands for a value of a type. A text is bound once."""
@@ -89,8 +70,8 @@ class Sql(SqlDialect):
                 self._names[value, kind] = name
         return f"%({name})s::{kind}"
 
-    def _json(self, column: str, path: Path, condition: Condition) -> Translation[str]:
-        """Return the expression of a condition on a field of JSON."""
+    def in_json(self, column: str, path: Path, condition: Condition) -> Translation[str]:
+        """See `SqlDialect.in_json`."""
         value = value_at(column, path)
         if value is None:
             return UNSUPPORTED
@@ -119,23 +100,20 @@ class Sql(SqlDialect):
                 return self.bind(length, "numeric")
         return ""
 
-    def _column(self, path: Path, condition: Condition) -> Translation[str]:
-        """Return the expression of a condition on a field of provenance."""
-        column = f'"{path[0]}"'
-        if len(path) > 1 or path[0] not in _COLUMNS:
-            return UNSUPPORTED
-        null = _NO
+    def in_column(self, column: str, condition: Condition) -> Translation[str]:
+        """See `SqlDialect.in_column`."""
+        name, null = f'"{column}"', _NO
         match condition:
             case In(values):
                 texts = [written(value) for value in values if isinstance(value, str)]
-                sql = f"{column} = ANY({self.bind(texts, 'text[]')})"
-                null = _sql(None in values)
+                sql = f"{name} = ANY({self.bind(texts, 'text[]')})"
+                null = "TRUE" if None in values else _NO
             case Compare(_, str()):
-                compared = _text_compared(column, condition, self._constant(condition))
-                sql = f"CASE WHEN starts_with({column}, {quoted(ESCAPE)}) THEN NULL ELSE {compared} END"
+                compared = _text_compared(name, condition, self._constant(condition))
+                sql = f"CASE WHEN starts_with({name}, {quoted(ESCAPE)}) THEN NULL ELSE {compared} END"
             case _:
                 return UNSUPPORTED
-        return exact(f"CASE WHEN {column} IS NULL THEN {null} ELSE {sql} END" if path[0] in _NULLABLE else sql)
+        return exact(f"CASE WHEN {name} IS NULL THEN {null} ELSE {sql} END" if column in _NULLABLE else sql)
 
 
 def _cases(condition: Condition, constant: str, value: str) -> dict[str, str]:
@@ -159,7 +137,7 @@ def _cases(condition: Condition, constant: str, value: str) -> dict[str, str]:
         case Compare(_, str()):
             cases["string"] = _text_compared(f'({value} {TEXT}) COLLATE "C"', condition, constant)
         case Compare(operator, wanted):
-            cases[_KINDS[type(wanted)]] = f"{value} {_OPERATORS[operator]} {constant}"
+            cases[_KINDS[type(wanted)]] = f"{value} {SYMBOLS[operator]} {constant}"
         case HasType(names):
             cases |= {_TYPES[name]: "TRUE" for name in names if name in _TYPES}
             cases["number"] = _has_number_type(frozenset(names), f"{value}::numeric")
@@ -192,7 +170,7 @@ def _elements(array: str, cases: dict[str, str], itself: str) -> str:
 
 def _text_compared(text: str, condition: Compare, constant: str) -> str:
     """Return how text, which has no NUL, compares with one, of which the constant holds the part before a NUL."""
-    operator = _OPERATORS[condition.operator]
+    operator = SYMBOLS[condition.operator]
     if "\0" in condition.value:
         operator = ">" if operator.startswith(">") else "<="
     return f"{text} {operator} {constant}"
@@ -216,7 +194,7 @@ def value_at(column: str, path: Path) -> str | None:
 
     It is NULL if there is none: ``->`` with text finds nothing in an array.
     """
-    if len(path) > _MOST_STEPS or sum(map(len, path)) > _LONGEST_PATH or any("\0" in step for step in path):
+    if is_too_long(path) or any("\0" in step for step in path):
         return None
     return f'("{column}"{"".join(f" -> {quoted(step)}" for step in path)})'
 
@@ -258,7 +236,3 @@ def literal(text: str) -> str:
     """Return the SQL for text without NUL, whatever ``standard_conforming_strings`` says."""
     plain = text.replace("'", "''")
     return f"'{plain}'" if "\\" not in plain else " E'" + plain.replace("\\", "\\\\") + "'"
-
-
-def _sql(holds: bool) -> str:
-    return str(holds).upper()

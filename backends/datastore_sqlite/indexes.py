@@ -25,6 +25,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from datastore.adapters.choosing import Fit, by_path, choose, fit_of_first
 from datastore.adapters.declaring import digest_of, kept, namespace_of, read, words_of
+from datastore.adapters.pushdown import SYMBOLS
 from datastore.errors import UnsupportedError
 from datastore.queries.tree import Compare, Condition, Exists, Field, Filter, In, Path
 from datastore_sqlite.client import NAME
@@ -179,11 +180,11 @@ def by_key(field: Field, full: str, names: Sequence[str]) -> str:
             among = _among(key, names)
             cases = {"text": among, "integer": "0", "real": "0"} if is_text else {"integer": among, "text": "0"}
         case Compare(operator, str()):
-            cases = {"text": f"{key} {_OPERATORS[operator]} {names[0]}", "integer": "0", "real": "0"}
+            cases = {"text": f"{key} {SYMBOLS[operator]} {names[0]}", "integer": "0", "real": "0"}
         case Compare(operator):
             upwards, (low, high, exactly) = operator in ("$gt", "$gte"), names
             near = f"WHEN {key} > {high} THEN {int(upwards)} WHEN {key} < {low} THEN {int(not upwards)}"
-            cases = {"integer": f"{key} {_OPERATORS[operator]} {exactly}", "text": "0"}
+            cases = {"integer": f"{key} {SYMBOLS[operator]} {exactly}", "text": "0"}
             cases["real"] = f"CASE {near} ELSE {full} END"
     if cases["text"] != "0":
         cases["text"] = f"CASE WHEN length({key}) < {LONG_TEXT} THEN {cases['text']} ELSE {full} END"
@@ -255,7 +256,6 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value in _INT64
 
 
-_OPERATORS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _INT64 = range(-(2**63), 2**63)
 
 

@@ -22,7 +22,7 @@ from itertools import chain
 from math import inf, isfinite
 from typing import Any
 
-from datastore.adapters.pushdown import UNSUPPORTED, About, SqlDialect, Translation, exact, inexact
+from datastore.adapters.pushdown import UNSUPPORTED, SqlDialect, Translation, exact, inexact, is_too_long
 from datastore.queries.tree import (
     Compare,
     Condition,
@@ -51,35 +51,14 @@ _FEW = 16
 
 # Keys with quotes, backslashes or control characters are escaped in JSON, and some versions compare them escaped.
 _INEXPRESSIBLE = re.compile(r'["\\\x00-\x1f]')
-_MOST_STEPS = 16
-_LONGEST_PATH = 200  # characters
-_DEEPEST = 50
-"""The deepest nesting of AND, OR and NOT; SQLite allows 1,000 levels for a whole expression."""
-_MOST_FIELDS = 100
-"""The most conditions side by side: SQLite takes a tenth of a second to prepare this many."""
 _MOST_PARAMETERS = 20_000  # of the 32,766 that SQLite allows
-_COLUMNS = ("key", "createdByAgent", "createdAt", "updatedAt", "revision", "expiresAt")
-"""The columns that may decide a filter on provenance. Counts are left out, because some are not yet written."""
 
 
 class Sql(SqlDialect):
-    """Translates the conditions of one query. All expressions share the parameters, and hold only their names."""
+    """Translates the conditions of one query. An expression is exact if only unusual rows need a closer look."""
 
     nothing = "0"
-    deepest = _DEEPEST
-
-    def __init__(self) -> None:
-        self.parameters: dict[str, Any] = {}
-        self._fields = 0
-
-    def condition(self, about: About, path: Path, condition: Condition) -> Translation[str]:
-        """Return the expression of a condition. It is exact if only unusual rows need a closer look."""
-        self._fields += 1
-        parameters = parameters_of(condition)
-        if self._fields > _MOST_FIELDS or len(self.parameters) + len(parameters) > _MOST_PARAMETERS:
-            return UNSUPPORTED
-        names = tuple(map(self.bind, parameters))
-        return self._json("value", path, condition, names) if about == "value" else self._meta(path, condition, names)
+    columns = ("key", "createdByAgent", "createdAt", "updatedAt", "revision", "expiresAt")
 
     def bind(self, value: Any) -> str:
         """Return the name of a parameter that stands for a value."""
@@ -87,23 +66,28 @@ class Sql(SqlDialect):
         self.parameters[name] = value
         return f":{name}"
 
-    def _meta(self, path: Path, condition: Condition, names: Sequence[str]) -> Translation[str]:
-        if path[0] == "metadata" and len(path) > 1:
-            return self._json("metadata", path[1:], condition, names)
-        if len(path) > 1 or path[0] not in _COLUMNS:
-            return UNSUPPORTED
-        column = path[0]
-        cases = _cases(condition, names, column, None)
-        if cases["text"] == _UNKNOWN:
+    def _names_of(self, condition: Condition) -> Sequence[str] | None:
+        """Return the names of the parameters of a condition; ``None`` if a statement cannot have so many."""
+        parameters = parameters_of(condition)
+        if len(self.parameters) + len(parameters) > _MOST_PARAMETERS:
+            return None
+        return tuple(map(self.bind, parameters))
+
+    def in_column(self, column: str, condition: Condition) -> Translation[str]:
+        """See `SqlDialect.in_column`."""
+        names = self._names_of(condition)
+        cases = None if names is None else _cases(condition, names, column, None)
+        if cases is None or cases["text"] == _UNKNOWN:
             return UNSUPPORTED
         if column == "expiresAt":
             return exact(f"CASE WHEN {column} IS NULL THEN {cases['null']} ELSE {cases['text']} END")
         return exact(cases["text"])
 
-    def _json(self, column: str, path: Path, condition: Condition, names: Sequence[str]) -> Translation[str]:
-        """Return the expression of a condition on a field of JSON."""
+    def in_json(self, column: str, path: Path, condition: Condition) -> Translation[str]:
+        """See `SqlDialect.in_json`."""
         where, value = _at(column, path)
-        if where is None:
+        names = None if where is None else self._names_of(condition)
+        if where is None or names is None:
             return UNSUPPORTED
         cases = _cases(condition, names, value, has_nul(column))
         if isinstance(condition, Size):
@@ -328,7 +312,7 @@ def _at(column: str, path: Path) -> tuple[str | None, str]:
 
 def json_path(path: Path) -> str | None:
     """Return the SQL text for a path of fields, or ``None`` if versions of SQLite differ about it."""
-    if len(path) > _MOST_STEPS or sum(map(len, path)) > _LONGEST_PATH or any(map(_INEXPRESSIBLE.search, path)):
+    if is_too_long(path) or any(map(_INEXPRESSIBLE.search, path)):
         return None
     return quoted("$" + "".join(f'."{step}"' for step in path))
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from datastore.adapters.pushdown import SYMBOLS
 from datastore.backend import Fields
 from datastore.queries.tree import Compare, Condition
 from datastore_sqlite.indexes import ANYTHING, LONG_TEXT, Search
@@ -22,7 +23,6 @@ _ANYTHING = f"x'{ANYTHING.hex()}'"
 _WITHIN = "_id >= CAST(?3 AS TEXT) AND _id < CAST(?4 AS TEXT)"
 _LOOKED_FOR = {"$gt": ">=", "$gte": ">=", "$lt": "<=", "$lte": "<="}
 """How keys are looked for, of which those of real numbers are rounded."""
-_HOLDS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _ENDS = {int: ("-9e999", "''"), str: ("''", "x''")}
 """For a type the least key, and the least one that comes after all of its keys."""
 _LONGEST_REST = 1_000
@@ -143,7 +143,7 @@ def short_page(search: Search, asked: Sequence[Sequence[tuple[int, Condition]]])
         if len(places) > len(found) or any(operator == "$eq" for _, operator, _ in found):
             return None
         looked_for = [f"{key} {_LOOKED_FOR[one]} ?{number}" for (_, one, _), number in zip(found, numbers, strict=True)]
-        holds = [f"{key} {_HOLDS[one]} ?{number}" for (_, one, _), number in zip(found, numbers, strict=True)]
+        holds = [f"{key} {SYMBOLS[one]} ?{number}" for (_, one, _), number in zip(found, numbers, strict=True)]
         low, high = _ENDS[kind]
         bounded = {_LOOKED_FOR[operator] for _, operator, _ in found}
         looked_for += [f"{key} >= {low}"] * (">=" not in bounded) + [f"{key} < {high}"] * ("<=" not in bounded)
