@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Diagnostic", "LegacyPage", "LegacySource", "clocks"]
+__all__ = ["REPLICA", "Diagnostic", "LegacyPage", "LegacySource", "clocks", "either"]
 
 MOST_SKEW = 5.0
 """How many seconds two clocks may be apart: expiry and the order of changes depend on the writers' clocks."""
@@ -18,6 +18,21 @@ class Diagnostic(NamedTuple):
     text: str
     remedy: str = ""
     """What to do about it; empty if there is nothing to do."""
+
+
+REPLICA = Diagnostic(False, "it is a replica, and takes no writes", "name the primary in the URL")
+
+
+def either(healthy: bool, good: str, bad: str, remedy: str) -> Diagnostic:
+    """Return one of two findings.
+
+    Args:
+        healthy: Which.
+        good: What there is to say if it is so.
+        bad: What there is to say if it is not.
+        remedy: What to do then.
+    """
+    return Diagnostic(True, good) if healthy else Diagnostic(False, bad, remedy)
 
 
 def clocks(

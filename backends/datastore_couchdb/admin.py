@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from email.utils import parsedate_to_datetime
 
-from datastore.administration import Diagnostic, clocks
+from datastore.administration import Diagnostic, clocks, either
 from datastore_couchdb.client import Session
 from datastore_couchdb.expiring import EXPIRY_INDEX
 from datastore_couchdb.schema import NAMESPACE_INDEX, RECORD_VIEWS, REVISIONS_KEPT
@@ -18,18 +18,14 @@ def examine(session: Session, indexes: frozenset[str], now: float) -> list[Diagn
     Requests: 3.
     """
     greeting, date = session.greet()
-    version = greeting["version"]
+    name = f"CouchDB {greeting['version']}"
+    is_new = not greeting["version"].startswith(("0.", "1.", "2."))
+    missing = ", ".join(name for name in _INDEXES if name not in indexes)
+    made = "connect once with create=true, as an administrator"
     findings = [
-        Diagnostic(True, f"CouchDB {version}")
-        if not version.startswith(("0.", "1.", "2."))
-        else Diagnostic(False, f"CouchDB {version}", "upgrade to CouchDB 3")
+        either(is_new, name, name, "upgrade to CouchDB 3"),
+        either(not missing, "its indexes and views exist", f"missing: {missing}", made),
     ]
-    missing = [name for name in _INDEXES if name not in indexes]
-    findings.append(
-        Diagnostic(False, f"missing: {', '.join(missing)}", "connect once with create=true, as an administrator")
-        if missing
-        else Diagnostic(True, "its indexes and views exist")
-    )
     if date is not None:
         findings.append(clocks(now, parsedate_to_datetime(date).timestamp()))
     information = session.information()

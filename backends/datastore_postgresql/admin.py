@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datastore.adapters.vectors import examined
-from datastore.administration import Diagnostic, clocks
+from datastore.administration import REPLICA, Diagnostic, clocks
 from datastore_postgresql.client import Session
 from datastore_postgresql.schema import TABLE
 from datastore_postgresql.vectors import INDEX_OF
@@ -35,11 +35,10 @@ def examine(session: Session, schema: str, now: float) -> list[Diagnostic]:
     else:
         findings.append(Diagnostic(True, "a crash loses no acknowledged writes"))
     if replica:
-        findings.append(Diagnostic(False, "it is a replica, and takes no writes", "name the primary in the URL"))
+        findings.append(REPLICA)
     elif refuses == "on":
-        findings.append(
-            Diagnostic(False, "default_transaction_read_only is on: it takes no writes", "or open it with mode=ro")
-        )
+        reads = "default_transaction_read_only is on: it takes no writes"
+        findings.append(Diagnostic(False, reads, "or open it with mode=ro"))
     findings.append(examined(vectors, needs=", with pgvector"))
     findings += [
         Diagnostic(False, f"the index {name} was not finished, and helps no query", "declare it again")

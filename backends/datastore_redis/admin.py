@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from datastore.administration import Diagnostic, clocks
+from datastore.administration import REPLICA, Diagnostic, clocks, either
 from datastore.errors import DataStoreError
 from datastore_redis.client import Session
 
@@ -26,15 +26,11 @@ def examine(session: Session, now: float) -> list[Diagnostic]:
     findings.append(_durability(appends or {"1": "yes", "0": "no"}.get(told.get("aof_enabled", "")), syncs, saves))
     policy = policy or told.get("maxmemory_policy")
     if policy is not None:
-        findings.append(
-            Diagnostic(True, "nothing is evicted when the memory is full: writes are refused")
-            if policy == "noeviction"
-            else Diagnostic(
-                False, f"it removes records when its memory is full ({policy})", "maxmemory-policy noeviction"
-            )
-        )
+        kept = "nothing is evicted when the memory is full: writes are refused"
+        evicted = f"it removes records when its memory is full ({policy})"
+        findings.append(either(policy == "noeviction", kept, evicted, "maxmemory-policy noeviction"))
     if told.get("role") == "slave":
-        findings.append(Diagnostic(False, "it is a replica, and takes no writes", "name the primary in the URL"))
+        findings.append(REPLICA)
     return findings
 
 
@@ -43,7 +39,7 @@ def _version(told: dict[str, str]) -> Diagnostic:
     text = f"{'Valkey' if 'valkey_version' in told else 'Redis'} {version or 'of an unknown version'}"
     major = version.partition(".")[0]
     old = major.isdecimal() and int(major) < 6
-    return Diagnostic(False, text, "upgrade to Redis 7 or Valkey 8") if old else Diagnostic(True, text)
+    return either(not old, text, text, "upgrade to Redis 7 or Valkey 8")
 
 
 def _durability(appends: str | None, syncs: str | None, saves: str | None) -> Diagnostic:
