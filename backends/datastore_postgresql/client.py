@@ -21,7 +21,7 @@ from psycopg.pq.abc import PGresult
 from datastore import deadlines
 from datastore.adapters.connections import Connections
 from datastore.turns import keep_newest
-from datastore_postgresql.failures import NAME, not_connected, translated
+from datastore_postgresql.failures import NAME, code_of, not_connected, translated
 from datastore_postgresql.parameters import Parameters, encoded, parsed
 
 Row: TypeAlias = tuple[Any, ...]
@@ -186,25 +186,19 @@ class Session(Connections[Connection]):
 
         Requests: 1.
         """
-        deadlines.check()
-        with self.under_way.begin():
-            connection: Connection | None = None
-            try:
-                connection = self.take()
-                connection.timeout = self.settings.timeout if seconds is None else seconds
-                rows = connection.carry_out(statement, parameters)
-            except (psycopg.Error, OSError) as error:
-                answered = isinstance(error, psycopg.Error) and error.sqlstate
-                if connection is not None and answered and not isinstance(error, _NOT_PREPARED):
-                    self.give_back(connection)
-                else:
-                    self.discard(connection)
-                raise translated(error, self.settings.address) from error
-            except BaseException:  # its answer would be taken for that of the next statement
-                self.discard(connection)
-                raise
-        self.give_back(connection)
-        return rows
+
+        def carry_out(connection: Connection) -> list[Row]:
+            connection.timeout = self.settings.timeout if seconds is None else seconds
+            return connection.carry_out(statement, parameters)
+
+        try:
+            return self.request(carry_out)
+        except (psycopg.Error, OSError) as error:
+            raise translated(error, self.settings.address) from error
+
+    def is_answered(self, error: BaseException) -> bool:
+        """See `Connections.is_answered`: an error with a code is an answer."""
+        return bool(code_of(error)) and not isinstance(error, _NOT_PREPARED)
 
     def is_open(self, connection: Connection) -> bool:
         """See `Connections.is_open`: a server that ends says so, and nothing else is sent unasked."""

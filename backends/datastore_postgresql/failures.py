@@ -41,29 +41,19 @@ _GONE = frozenset(("42P01", "42703", "3F000", "42704"))
 """A table, a column, a schema or an object that is not there."""
 _FOR_NOW = ("too many", "connection slots", "the database system is", "not yet accepting")
 """What libpq says of a server that is full, starting or stopping."""
-_AT_THE_DOOR = (
-    ("password authentication failed", PermissionDeniedError),
-    ("no password supplied", PermissionDeniedError),
-    ("authentication failed", PermissionDeniedError),
-    ("pg_hba.conf", PermissionDeniedError),
-    ("permission denied", PermissionDeniedError),
-    ("role ", PermissionDeniedError),
-    ("database ", ConfigurationError),
-    ("certificate", ConfigurationError),
-    ("does not support SSL", ConfigurationError),
-    ("invalid ", ConfigurationError),
-)
+_DENIED = ("authentication failed", "no password supplied", "pg_hba.conf", "permission denied", "role ")
+_MISTAKEN = ("database ", "certificate", "does not support SSL", "invalid ")
 """What libpq says of a connection that it could not make: it hands on no code
-(https://www.postgresql.org/docs/current/libpq-status.html). What is not here counts as an outage."""
+(https://www.postgresql.org/docs/current/libpq-status.html). What is in none of these counts as an outage."""
 
 
 class MissingError(ConfigurationError):
     """The table, or its schema, is not there."""
 
 
-def code_of(error: psycopg.Error) -> str:
+def code_of(error: BaseException) -> str:
     """Return the SQLSTATE of an error; empty if it has none: it is about the connection, and not from the server."""
-    return error.sqlstate or ""
+    return (isinstance(error, psycopg.Error) and error.sqlstate) or ""
 
 
 def translated(error: Exception, place: str) -> DataStoreError:
@@ -73,7 +63,7 @@ def translated(error: Exception, place: str) -> DataStoreError:
         error: What the client raised.
         place: The server, for messages.
     """
-    code = code_of(error) if isinstance(error, psycopg.Error) else ""
+    code = code_of(error)
     if code in _LATER:
         return RefusedForNowError(f"PostgreSQL refuses for now: {_LATER[code]} ({code})", backend=NAME)
     if code in _LASTING:
@@ -97,19 +87,16 @@ def translated(error: Exception, place: str) -> DataStoreError:
 
 def not_connected(error: Exception, place: str) -> DataStoreError:
     """Return the store's error for a connection that was not made; the words of libpq are only looked at."""
-    code = code_of(error) if isinstance(error, psycopg.Error) else ""
-    words = str(error)
-    kind: type[DataStoreError] | None = None
-    if code.startswith("28"):
-        kind = PermissionDeniedError
-    elif any(part in words for part in _FOR_NOW):
-        pass
-    elif not code and ("FATAL" in words or "SSL" in words or "certificate" in words):
-        kind = next((kind for part, kind in _AT_THE_DOOR if part in words), None)
-    if kind is PermissionDeniedError:
-        return kind(f"{place} refuses the credentials", backend=NAME)
-    if kind is ConfigurationError:
-        return kind(
+    code, words = code_of(error), str(error)
+
+    def says(parts: tuple[str, ...]) -> bool:
+        return any(part in words for part in parts)
+
+    is_lasting = not code and says(("FATAL", "SSL", "certificate")) and not says(_FOR_NOW)
+    if code.startswith("28") or (is_lasting and says(_DENIED)):
+        return PermissionDeniedError(f"{place} refuses the credentials", backend=NAME)
+    if is_lasting and says(_MISTAKEN):
+        return ConfigurationError(
             f"{place} has no such database, or does not speak TLS as the URL asks for; check the URL", backend=NAME
         )
     return BackendUnavailableError(f"{place} did not answer ({type(error).__name__})", backend=NAME)

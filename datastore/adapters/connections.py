@@ -50,6 +50,10 @@ class Connections(ABC, Generic[C]):
     def shut(self, connection: C) -> None:
         """Close a connection. Idempotent, and it never raises."""
 
+    def is_answered(self, error: BaseException) -> bool:
+        """Return whether a request that raised was answered, and all of the answer was read: the server refused it."""
+        return False
+
     def after_fork(self) -> None:
         """Forget the connections, which belong to the parent. They are kept, for without them they would be closed."""
         self._inherited += self._idle
@@ -66,7 +70,8 @@ class Connections(ABC, Generic[C]):
         """Return what a request brings.
 
         Args:
-            carry_out: Makes the request over a connection. If it raises, perhaps not every answer was read.
+            carry_out: Makes the request over a connection. If it raises, perhaps not every answer was read
+                (`is_answered`).
 
         Raises:
             ClosedError: If the store was closed.
@@ -78,8 +83,11 @@ class Connections(ABC, Generic[C]):
             try:
                 connection = self.take()
                 result = carry_out(connection)
-            except BaseException:  # the answer would be taken for that of the next request
-                self.discard(connection)
+            except BaseException as error:
+                if connection is not None and self.is_answered(error):
+                    self.give_back(connection)
+                else:  # the answer would be taken for that of the next request
+                    self.discard(connection)
                 raise
         self.give_back(connection)
         return result

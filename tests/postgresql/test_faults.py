@@ -11,6 +11,7 @@ import pytest
 
 import datastore
 from datastore import BackendUnavailableError, BackendUnusableError, DeadlineExceededError, PermissionDeniedError
+from datastore.errors import InternalError
 from datastore_postgresql.failures import not_connected
 from tests.adapters.connections import SharedConnections
 from tests.patience import PATIENCE
@@ -432,6 +433,20 @@ def test_a_role_that_may_only_read(url, agent, sql):
             assert "pw" not in str(caught.value)
     finally:
         sql("DROP OWNED BY reader; DROP ROLE reader")
+
+
+def test_a_connection_is_kept_if_its_server_has_refused_a_statement_and_not_if_nobody_knows(store, wire):
+    session = store.backend._session
+    session.ask("SELECT 1")
+    connection = session._idle[-1]
+    with pytest.raises(InternalError):
+        session.ask("SELECT nonsense(")
+    assert list(session._idle) == [connection]
+    wire.meet("unanswered")
+    with pytest.raises(BackendUnavailableError):
+        session.ask("SELECT 1")
+    assert not session._idle
+    assert connection.closed
 
 
 def test_nothing_is_kept_in_a_session_so_a_pooler_may_change_it_for_each_request(url, wire):
