@@ -239,7 +239,7 @@ def contest(arguments: argparse.Namespace, store: datastore.DataStore, *peers: A
     for side in (ours, *peers):
         for start in range(0, KEYS, BATCH):
             side.set_many({key: items[key] for key in keys[start : start + BATCH]})
-    store.backend._session.ask(f'ANALYZE "{store.backend._settings.schema}".agent_data_store')  # type: ignore[attr-defined]  # what autovacuum does
+    store.backend._session.ask(f'ANALYZE "{store.backend._session.settings.schema}".agent_data_store')  # type: ignore[attr-defined]  # what autovacuum does
     random.Random(1).shuffle(keys)
     some = [keys[start : start + BATCH] for start in range(0, KEYS, BATCH)]
     groups = [f"g{place}" for place in range(KEYS // FOUND)]

@@ -67,7 +67,7 @@ class Known:
 
 
 class Finder:
-    """Plans queries, finds documents by them, and makes indexes.
+    """The part of the backend that plans queries, finds documents by them, and makes indexes.
 
     Args:
         session: The connections.
@@ -86,10 +86,12 @@ class Finder:
         self._known: dict[Hashable, Known] = {}
 
     def plan(self, range: IdRange, query: Query) -> PostgresPlan | None:
-        """See `Backend.plan`. It asks nothing: indexes are those that were there, or that this process has made.
+        """See `Backend.plan`. Indexes are those that were there, or that this process has made.
 
         Translating a filter takes as long as asking for a few records. Programs ask the same few questions with other
         constants, and these are parameters: so what was made of one query serves for others with its outline.
+
+        Requests: 0.
         """
         scope = scope_of(range)
         namespace = None if scope is None else scope[1]
@@ -121,18 +123,19 @@ class Finder:
         return plan
 
     def find(
-        self, range: IdRange, plan: PostgresPlan, fields: Fields, limit: int, after: str | None, *, reverse: bool
+        self, range: IdRange, plan: Plan, fields: Fields, limit: int, after: str | None = None, reverse: bool = False
     ) -> DocumentPage:
         """See `Backend.find`.
 
         Requests: 1; 0 for an empty range.
         """
+        assert isinstance(plan, PostgresPlan)  # noqa: S101  # `plan` has made it
         page = self._reader.page(range, fields, limit, after, plan.asked, reverse=reverse)
         if plan.known is not None and plan.known.finds_few is None:
             plan.known.finds_few = plan.asked.narrowed.is_found and len(page.documents) <= MOST_FEW // 2
         return page
 
-    def few(self, range: IdRange, query: Query, fields: Fields, limit: int) -> Sequence[Document] | None:
+    def find_few(self, range: IdRange, query: Query, fields: Fields, limit: int) -> Sequence[Document] | None:
         """See `Backend.find_few`: for queries whose outline has found few so far.
 
         One that finds many after all costs a request more, once: its outline is then left to plans.
@@ -151,7 +154,7 @@ class Finder:
             known.finds_few = False
         return found
 
-    def first(
+    def find_first(
         self,
         range: IdRange,
         query: Query,

@@ -31,5 +31,5 @@ class TestDamage(DamagedRecords):
         backend = store.backend
         for name, value in change.items():
             backend._session.ask(
-                f'UPDATE "{backend._settings.schema}".agent_data_store SET "{name}" = %s WHERE "_id" = %s', (value, id)
+                f'UPDATE "{backend._schema}".agent_data_store SET "{name}" = %s WHERE "_id" = %s', (value, id)
             )

@@ -153,7 +153,7 @@ def test_one_that_was_not_finished_is_made_anew_and_one_of_others_left_alone(sto
     unfinished(sql, name)
     (finding,) = [one for one in store.backend.examine(0.0) if name in one.text]
     assert not finding.healthy
-    store.backend._finder._indexes.clear()
+    store.backend._indexes.clear()
     assert store.ensure_index(["a"]) == name
     assert sql("SELECT indisvalid FROM pg_index WHERE indexrelid = %s::regclass", f'"{name}"') == [(True,)]
     assert sql("SELECT count(*) FROM pg_class WHERE relname = 'others'") == [(1,)]
