@@ -5,28 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from datastore.adapters.counting import Counter
+from datastore.adapters.composed import ComposedBackend
 from datastore.adapters.declaring import namespace_of
 from datastore.adapters.knowledge import Memory
 from datastore.adapters.remembering import REMEMBERED
-from datastore.adapters.writing import Writer
 from datastore.administration import Diagnostic
-from datastore.backend import (
-    Access,
-    Backend,
-    Capabilities,
-    Document,
-    DocumentPage,
-    Fields,
-    Forgotten,
-    IdRange,
-    Outcome,
-    Plan,
-    Query,
-    Restore,
-    Write,
-)
-from datastore.ids import EVERYTHING
+from datastore.backend import Capabilities, Document, DocumentPage, Fields, IdRange, Outcome, Plan, Query, Write
 from datastore.queries.tree import Path
 from datastore_couchdb import finding, indexes
 from datastore_couchdb.admin import examine
@@ -43,8 +27,12 @@ _READING = "reading:"
 """What ``after`` begins with where `find` reads the range instead."""
 
 
-class CouchBackend(Backend):
-    """Documents in one CouchDB database."""
+class CouchBackend(ComposedBackend):
+    """Documents in one CouchDB database.
+
+    Requests: those of its parts (`Reader`, `Remover`), and 1 per 1,000 documents to write or restore them; 2 more for
+        those that exist already and were not read by this process.
+    """
 
     name = NAME
     capabilities = Capabilities(
@@ -66,65 +54,37 @@ class CouchBackend(Backend):
             BackendUnavailableError: If the server does not answer.
         """
         self._session = Session(settings)
-        self._memory = Memory()
-        self._documents = Documents(self._session)
-        self._writer = Writer(self._documents, self._memory)
-        self._counter = Counter(self._documents, self._memory, BATCH)
         try:
             self._schema = prepare(self._session)
         except BaseException:
             self._session.close()
             raise
+        self._documents = Documents(self._session)
         self._documents.exact = self._schema.format.exact
-        views = Views(self._session, self._schema)
-        self._reader = Reader(self._session, self._memory, self._schema, views)
-        self._remover = Remover(self._session, self._memory, self._reader, views)
+        memory, views = Memory(), Views(self._session, self._schema)
+        self._reader = Reader(self._session, memory, self._schema, views)
+        remover = Remover(self._session, memory, self._reader, views)
+        super().__init__(self._session, self._documents, memory, self._reader, remover)
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`."""
         if self._session.is_in_doubt:
             self._look_again()
-        return self._reader.read(ids, fields)
+        return super().read(ids, fields)
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """See `Backend.write`."""
         if self._session.is_in_doubt:
             self._look_again()
-        return self._writer.write(writes)
+        return super().write(writes)
 
     def scan(
         self, range: IdRange, fields: Fields, limit: int, after: str | None = None, reverse: bool = False
     ) -> DocumentPage:
-        """See `Backend.scan`.
-
-        Requests: 1, and for `Fields.KEY` those of `Expiries.listed`; 0 for an empty range.
-        """
+        """See `Backend.scan`."""
         if self._session.is_in_doubt:
             self._look_again()
-        return self._reader.scan(range, fields, limit, after, reverse=reverse)
-
-    def record_access(self, accesses: Sequence[Access]) -> None:
-        """See `Backend.record_access`."""
-        self._counter.record(accesses)
-
-    def close(self) -> None:
-        """See `Backend.close`."""
-        self._session.close()
-
-    def namespaces(self, range: IdRange, at: str) -> list[str]:
-        """See `Backend.namespaces`.
-
-        Requests: 2. Without the view, 2 more than there are namespaces.
-        """
-        return self._reader.namespaces(range, at)
-
-    def count(self, range: IdRange, at: str) -> int:
-        """See `Backend.count`.
-
-        Requests: 2, whichever part of a namespace it is; 0 for an empty range. Without the view, 1 per 10,000 documents
-            and 1 per 10,000 expired ones.
-        """
-        return self._reader.count(range, at)
+        return super().scan(range, fields, limit, after, reverse)
 
     def plan(self, range: IdRange, query: Query) -> Plan | None:
         """See `Backend.plan`."""
@@ -184,50 +144,12 @@ class CouchBackend(Backend):
             self._schema.declared = {**self._schema.declared, index.name: index}
         return index.name
 
-    def clear(self, range: IdRange, at: str) -> int:
-        """See `Backend.clear`. Documents that another program has written stay.
-
-        Requests: 2 per 1,000 documents, and 2; 1 more per 1,000 if some of them have flags. Without the views, 1 more
-            per 1,000 documents or 16 MB.
-        """
-        return self._remover.clear(range, at)
-
-    def forget(self, range: IdRange, at: str) -> Forgotten:
-        """See `Backend.forget`. Documents that another program has written stay.
-
-        Requests: the same as `clear`.
-        """
-        return self._remover.forget(range, at)
-
-    def purge(self, at: str, range: IdRange = EVERYTHING) -> int:
-        """See `Backend.purge`.
-
-        Requests: 1 per 10,000 expired documents and flags to find them (those of one user, if the range is of one), and
-            2 per 1,000 documents to remove them. For flags, 1 per 1,000 to see whether their records exist, and 2 per
-            1,000 to remove those whose records do not.
-        """
-        return self._remover.purge(at, range)
-
-    def all_documents(self, fields: Fields, limit: int, after: str | None = None) -> DocumentPage:
-        """See `Backend.all_documents`.
-
-        Requests: 1.
-        """
-        return self._reader.scan(EVERYTHING, fields, limit, after)
-
     def document_count(self) -> int:
         """See `Backend.document_count`. Without the view, design documents are counted too.
 
         Requests: 1.
         """
         return self._reader.count_all()
-
-    def restore(self, restores: Sequence[Restore]) -> list[Outcome]:
-        """See `Backend.restore`.
-
-        Requests: 1 per 1,000 documents; 2 more for those that exist already and were not read by this process.
-        """
-        return self._writer.write(restores)
 
     def examine(self, now: float) -> list[Diagnostic]:
         """See `Backend.examine`.
@@ -244,16 +166,10 @@ class CouchBackend(Backend):
         self._session.drop()
         self.close()
 
-    def before_fork(self) -> None:
-        """See `Backend.before_fork`. Idle connections do no harm: the child forgets them."""
-
     def after_fork(self) -> None:
-        """See `Backend.after_fork`."""
-        self._session.after_fork()
-        self._memory.clear()
+        """See `Backend.after_fork`. Idle connections do no harm: the child forgets them."""
+        super().after_fork()
         self._documents.unflagged.clear()
-        self._writer.after_fork()
-        self._counter.after_fork()
 
     def _look_again(self) -> None:
         """Prepare the database again if it was made again: see `datastore_couchdb.schema.prepare_again`.
