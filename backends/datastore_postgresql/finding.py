@@ -93,10 +93,8 @@ class Finder:
 
         Requests: 0.
         """
-        scope = scope_of(range)
-        namespace = None if scope is None else scope[1]
-        outline = None if query.outline is None else (query.outline, namespace)
-        known = None if outline is None else self._known.get(outline)
+        namespace = _namespace_of(range)
+        known = self._known.get((query.outline, namespace))
         parameters = None if known is None else known.parameters(query)
         if known is not None and parameters is not None:
             return _plan(query, _NOTHING_LEFT, Asked(known.narrowed, parameters, query), known.index_name, known)
@@ -115,10 +113,10 @@ class Finder:
         narrowed = Narrowed(where, sure, tuple(ways))
         decided = query_of([piece for piece in found.pieces if piece.exact])
         plan = _plan(found.pushed, found.residual, Asked(narrowed, sql.parameters, decided), index)
-        if outline is not None and decided == found.pushed == query:
+        if query.outline is not None and decided == found.pushed == query:
             known = Known(narrowed, index, sql.kinds, _ANY_LENGTH if search is None else search.on.longest)
             if known.parameters(query) == sql.parameters:
-                self._known[outline] = known
+                self._known[query.outline, namespace] = known
                 keep_newest(self._known, _MOST_KNOWN)
         return plan
 
@@ -142,8 +140,7 @@ class Finder:
 
         Requests: 1; 0 if the outline is not known to find few.
         """
-        scope = scope_of(range)
-        known = self._known.get((query.outline, None if scope is None else scope[1]))
+        known = self._known.get((query.outline, _namespace_of(range)))
         if known is None or not known.finds_few:
             return None
         parameters = known.parameters(query)
@@ -190,6 +187,12 @@ class Finder:
             self._indexes[index.name] = index
             self._known = {}  # it may serve better
         return index.name
+
+
+def _namespace_of(range: IdRange) -> str | None:
+    """Return the namespace in which a range lies; ``None`` if it is in none."""
+    scope = scope_of(range)
+    return None if scope is None else scope[1]
 
 
 def _plan(pushed: Query, residual: Query, asked: Asked, index: str | None, known: Known | None = None) -> PostgresPlan:
