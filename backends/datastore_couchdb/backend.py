@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datastore.adapters.composed import ComposedBackend
 from datastore.adapters.declaring import namespace_of
 from datastore.adapters.knowledge import Memory
+from datastore.adapters.opening import ClosedOnFailure
 from datastore.adapters.remembering import REMEMBERED
 from datastore.administration import Diagnostic
 from datastore.backend import Capabilities, Document, DocumentPage, Fields, IdRange, Outcome, Plan, Query, Write
@@ -54,11 +55,8 @@ class CouchBackend(ComposedBackend):
             BackendUnavailableError: If the server does not answer.
         """
         self._session = Session(settings)
-        try:
+        with ClosedOnFailure(self._session):
             self._schema = prepare(self._session)
-        except BaseException:
-            self._session.close()
-            raise
         self._documents = Documents(self._session)
         self._documents.exact = self._schema.format.exact
         memory, views = Memory(), Views(self._session, self._schema)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
+from datastore.adapters.opening import ClosedOnFailure
 from datastore.administration import LegacyPage
 from datastore.urls import Url
 from datastore_couchdb.client import NAME, Session, Settings
@@ -63,9 +64,6 @@ def open_legacy(url: Url) -> LegacyDatabase:
     Requests: 1.
     """
     source = LegacyDatabase(settings_of(url))
-    try:
+    with ClosedOnFailure(source):
         source.count()
-    except BaseException:
-        source.close()
-        raise
     return source

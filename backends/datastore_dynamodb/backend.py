@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from datastore.adapters.counting import Counter
 from datastore.adapters.knowledge import Memory
+from datastore.adapters.opening import ClosedOnFailure
 from datastore.adapters.writing import Writer
 from datastore.administration import Diagnostic
 from datastore.backend import (
@@ -77,11 +78,8 @@ class DynamoBackend(Backend):
         # Counting needs no memory of records, and does not make one out of date: it changes no revision.
         self._counter = Counter(self._items(), Memory(0))
         self._remover = Remover(self._connection, self._reader, self._parts, self._threads)
-        try:
+        with ClosedOnFailure(self._connection):
             self._says_its_format = open_table(self._connection, insist=settings.create)
-        except BaseException:
-            self._connection.close()
-            raise
 
     def read(self, ids: Sequence[str], fields: Fields) -> dict[str, Document]:
         """See `Backend.read`."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from datastore.adapters.opening import ClosedOnFailure
 from datastore.administration import LegacyPage
 from datastore.urls import Url
 from datastore.values import UnreadableError
@@ -113,9 +114,6 @@ def open_legacy(url: Url) -> LegacyTable:
     Requests: 1.
     """
     source = LegacyTable(settings_of(url))
-    try:
+    with ClosedOnFailure(source):
         source.count()
-    except BaseException:
-        source.close()
-        raise
     return source

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from datastore.adapters.counting import Counter
 from datastore.adapters.knowledge import Memory
+from datastore.adapters.opening import ClosedOnFailure
 from datastore.adapters.remembering import REMEMBERED
 from datastore.adapters.writing import Writer
 from datastore.administration import Diagnostic
@@ -77,11 +78,8 @@ class FirestoreBackend(Backend):
         self._settings = settings
         self._connection = Connection(settings)
         self._indexes = Indexes(settings)
-        try:
+        with ClosedOnFailure(self._connection):
             settle_format(self._connection, settings)
-        except BaseException:
-            self._connection.close()
-            raise
         self._assemble()
 
     def _assemble(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datastore.adapters.composed import ComposedBackend
 from datastore.adapters.knowledge import Memory
+from datastore.adapters.opening import ClosedOnFailure
 from datastore.adapters.remembering import REMEMBERED
 from datastore.administration import Diagnostic
 from datastore.backend import Capabilities, IdRange, NamespaceStats
@@ -53,11 +54,8 @@ class PostgresBackend(Finder, ComposedBackend):
 
         Requests: 1; 2 more the first time.
         """
-        try:
+        with ClosedOnFailure(session):
             comments = settle(session, settings)
-        except BaseException:
-            session.close()
-            raise
         table, memory = table_of(settings.schema), Memory()
         vectors = Vectors(session, table, settings.schema)
         reader = Reader(session, table, memory)

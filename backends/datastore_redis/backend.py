@@ -5,6 +5,7 @@ from __future__ import annotations
 from datastore import formats
 from datastore.adapters.composed import ComposedBackend
 from datastore.adapters.knowledge import Memory
+from datastore.adapters.opening import ClosedOnFailure
 from datastore.adapters.remembering import REMEMBERED
 from datastore.administration import Diagnostic
 from datastore.backend import Capabilities, DocumentPage, Fields
@@ -53,11 +54,8 @@ class RedisBackend(ComposedBackend):
         """
         self._settings = settings
         self._session = Session(settings)
-        try:
+        with ClosedOnFailure(self._session):
             self._settle_format()
-        except BaseException:
-            self._session.close()
-            raise
         memory = Memory()
         self._reader = Reader(self._session, memory)
         self._remover = Remover(self._session, memory, self._reader)

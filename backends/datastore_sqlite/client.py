@@ -15,6 +15,7 @@ from types import FrameType
 from typing import NamedTuple
 from urllib.parse import quote
 
+from datastore.adapters.opening import ClosedOnFailure
 from datastore.errors import (
     BackendUnusableError,
 )
@@ -172,7 +173,7 @@ def open_connection(settings: Settings) -> Connection:
         uri=settings.path is not None,
     )
     connection.at_rest = at_rest
-    try:
+    with ClosedOnFailure(connection):
         connection.execute(f"PRAGMA synchronous={settings.synchronous}")
         pages = _CHECKPOINT_PAGES if settings.synchronous == "normal" else _SYNCED_CHECKPOINT_PAGES
         connection.execute(f"PRAGMA wal_autocheckpoint={pages}").close()
@@ -182,9 +183,6 @@ def open_connection(settings: Settings) -> Connection:
             connection.execute(_WITH_LATER_COLUMNS)
         connection.deadline = [inf]
         connection.set_progress_handler(_out_of_time(connection.deadline), _STEPS)
-    except BaseException:
-        connection.close()
-        raise
     return connection
 
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from math import inf
 from types import FrameType, TracebackType
 
+from datastore.adapters.opening import ClosedOnFailure
 from datastore.deadlines import exceeded, left, until
 from datastore.errors import BackendUnavailableError, ClosedError, DataStoreError
 from datastore.stacks import is_cut_off, on_stack
@@ -276,11 +277,8 @@ class Pool:
         except sqlite3.Error as error:
             self._file.check()
             raise translate(error, self._settings) from error
-        try:
+        with ClosedOnFailure(connection):
             self._file.check()
-        except BaseException:
-            connection.close()
-            raise
         return connection
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from datastore.adapters.opening import ClosedOnFailure
 from datastore.errors import BackendUnusableError, ConfigurationError, PermissionDeniedError
 from datastore.formats import EARLIEST, FORMAT, check
 from datastore.retry import Backoff
@@ -95,11 +96,8 @@ def open_for_migrating(settings: Settings, path: Path) -> Connection:
     with _opening.take():
         _check_path(path, settings)
         connection = open_connection(settings)
-        try:
+        with ClosedOnFailure(connection):
             _version(connection, settings, MIGRATIONS)
-        except BaseException:
-            connection.close()
-            raise
         return connection
 
 
@@ -122,32 +120,23 @@ def open_to_read(settings: Settings, path: Path) -> tuple[Settings, Connection]:
             connection = open_connection(settings)
         except sqlite3.Error as error:
             raise translate(error, settings) from error
-        try:
-            version = _version(connection, settings, MIGRATIONS) if header else 0
-        except sqlite3.Error as error:
-            connection.close()
-            raise translate(error, settings) from error
-        except BaseException:
-            connection.close()
-            raise
-        if version < (EARLIEST if settings.earlier_format else len(MIGRATIONS)):
-            connection.close()
-            raise ConfigurationError(
-                f"{path} holds {'a store of an older version' if version else 'nothing yet'}; open it for writing once",
-                backend=NAME,
-            )
+        with ClosedOnFailure(connection):
+            try:
+                version = _version(connection, settings, MIGRATIONS) if header else 0
+            except sqlite3.Error as error:
+                raise translate(error, settings) from error
+            if version < (EARLIEST if settings.earlier_format else len(MIGRATIONS)):
+                held = "a store of an older version" if version else "nothing yet"
+                raise ConfigurationError(f"{path} holds {held}; open it for writing once", backend=NAME)
         return settings, connection
 
 
 def _open(settings: Settings, migrations: Sequence[str]) -> Connection:
     connection = open_connection(settings)
-    try:
+    with ClosedOnFailure(connection):
         _migrate(connection, settings, migrations)
         if settings.path is not None:
             _use_write_ahead_log(connection, settings)
-    except BaseException:
-        connection.close()
-        raise
     return connection
 
 
