@@ -7,8 +7,13 @@ zero and a bound that doubles up to a cap, so that many clients do not retry at 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from datastore.deadlines import until
+from datastore.errors import DataStoreError
+
+T = TypeVar("T")
 
 
 class Backoff:
@@ -33,6 +38,22 @@ class Backoff:
             return False
         time.sleep(seconds)
         return True
+
+    def repeat(self, call: Callable[[], T]) -> T:
+        """Return what a harmless call returns; repeat it as long as it fails for now, and there is time.
+
+        Args:
+            call: What may be done more than once.
+
+        Raises:
+            DataStoreError: If it fails for good (`DataStoreError.retryable`), or there is no more time.
+        """
+        while True:
+            try:
+                return call()
+            except DataStoreError as error:
+                if not error.retryable or not self.wait():
+                    raise
 
     def has(self, seconds: float) -> bool:
         """Return whether there is that much time left."""

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from datastore.adapters.answers import member
 from datastore.deadlines import shared
-from datastore.errors import DataStoreError, ThrottledError
+from datastore.errors import ThrottledError
 from datastore.retry import Backoff
 from datastore.turns import Turns
 from datastore_dynamodb.answers import lost
@@ -138,13 +138,7 @@ def _number(rest: Sequence[Any], asked: Sequence[Any]) -> int:
 
 def patiently(call: Callable[[], T]) -> T:
     """Repeat a harmless call here, because the store cannot repeat one of several that belong together."""
-    backoff = Backoff(_TOGETHER, _FIRST_DELAY, _LONGEST_DELAY)
-    while True:
-        try:
-            return call()
-        except DataStoreError as error:
-            if not error.retryable or not backoff.wait():
-                raise
+    return Backoff(_TOGETHER, _FIRST_DELAY, _LONGEST_DELAY).repeat(call)
 
 
 class _Patience:

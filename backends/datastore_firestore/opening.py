@@ -17,7 +17,7 @@ from google.cloud.firestore_v1.types import query as messages
 from google.cloud.firestore_v1.types import write as write_messages
 
 from datastore import formats
-from datastore.errors import ConfigurationError, DataStoreError, PermissionDeniedError
+from datastore.errors import ConfigurationError, PermissionDeniedError
 from datastore.retry import Backoff
 from datastore_firestore.client import Connection, Message, Settings
 from datastore_firestore.documents import ID, MARKER
@@ -125,10 +125,4 @@ class _Opening:
 
 
 def _patiently(ask: Callable[[], _T]) -> _T:
-    backoff = Backoff(_SECONDS, _FIRST_DELAY, _LONGEST_DELAY)
-    while True:
-        try:
-            return ask()
-        except DataStoreError as error:
-            if not error.retryable or not backoff.wait():
-                raise
+    return Backoff(_SECONDS, _FIRST_DELAY, _LONGEST_DELAY).repeat(ask)

@@ -68,15 +68,10 @@ class Remover:
 
         Requests: 1 per 10,000 documents, and 1 per 500.
         """
-        backoff = Backoff(_DROP_SECONDS, _FIRST_DELAY, _LONGEST_DELAY)
-        while True:
-            try:
-                removal = self._remove((EVERYTHING, ""), "", lambda: self._pages(EVERYTHING), as_seen=False)
-            except DataStoreError as error:
-                if not error.retryable or not backoff.wait():
-                    raise
-            else:
-                return removal.live + removal.expired > 0
+        removal = Backoff(_DROP_SECONDS, _FIRST_DELAY, _LONGEST_DELAY).repeat(
+            lambda: self._remove((EVERYTHING, ""), "", lambda: self._pages(EVERYTHING), as_seen=False)
+        )
+        return removal.live + removal.expired > 0
 
     def _remove(self, call: Hashable, at: str, pages: Callable[[], Iterable[_Seen]], *, as_seen: bool) -> Removal:
         """Remove pages of documents, after settling what an earlier call that failed left in doubt.

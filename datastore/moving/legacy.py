@@ -331,13 +331,10 @@ def _only_there(sink: DataStore, survey: _Survey, user_id: str | None, namespace
 
 def _patiently(read: Callable[[], LegacyPage], name: str) -> LegacyPage:
     """Read a page, and try again after a transient failure of the database."""
-    backoff = Backoff(_RETRY_SECONDS, _FIRST_DELAY, _LONGEST_DELAY)
-    while True:
-        try:
-            return read()
-        except DataStoreError as error:
-            if not error.retryable or not backoff.wait():
-                raise error.during("reading documents", name) from error.__cause__
+    try:
+        return Backoff(_RETRY_SECONDS, _FIRST_DELAY, _LONGEST_DELAY).repeat(read)
+    except DataStoreError as error:
+        raise error.during("reading documents", name) from error.__cause__
 
 
 def _mark(id: str) -> int:
