@@ -253,10 +253,12 @@ def _count_nodes(container: Any, depth: int) -> int:
         return nodes if all(map(isfinite, children)) else _IRREGULAR
     for child in children:
         kind = type(child)
+        if kind in _NO_FLOATS:
+            continue
         if kind is float:
             if not isfinite(child):  # orjson would write null
                 return _IRREGULAR
-        elif kind not in _NO_FLOATS:
+        else:
             inner = _count_nodes(child, depth + 1)
             if inner == _IRREGULAR:
                 return _IRREGULAR

@@ -24,11 +24,11 @@ from datastore_postgresql.client import Row
 
 UNKNOWN = "-"
 """The token of a row that has none: no write makes it."""
-_NUMBER = r"-?(?:\d[\d.]*e(?!-)|0\.0(?!\d))"
+_NUMBER = r"-?(?:[0-9][0-9.]*e(?!-)|0\.0(?![0-9]))"
 _FIRST, _LATER = re.compile(f"{_NUMBER}| "), re.compile(rf"[:,\[]{_NUMBER}")
 """Find a number that is not held, and in a text sometimes what only looks like one. A big integer's text begins with a
 space."""
-_EXPONENT = re.compile(r"e[+\d]")
+_EXPONENT, _ZERO = re.compile(r"e[+0-9]"), re.compile(r"0\.0(?![0-9])")
 ESCAPE = "\x01"
 """Begins a name with a NUL, which no column of text can hold."""
 ESCAPED = "\x02"
@@ -66,10 +66,11 @@ STATE = f"""coalesce("token", '-'), "_id", "createdAt", "revision", "expiresAt",
 
 def is_held(json: str) -> bool:
     """Return whether JSON text comes back exactly from a column of ``jsonb``."""
-    if "\\u0000" in json or _FIRST.match(json):
+    if "\\u0000" in json or (json[0] not in "{[" and _FIRST.match(json)):
         return False
     # Looking for these first takes a tenth of the time.
-    return not (("0.0" in json or _EXPONENT.search(json)) and _LATER.search(json))
+    is_unsure = _EXPONENT.search(json) or ("0.0" in json and _ZERO.search(json))
+    return not (is_unsure and _LATER.search(json))
 
 
 def written(name: str | None) -> str | None:
@@ -77,6 +78,12 @@ def written(name: str | None) -> str | None:
     if name is None or ("\0" not in name and not name.startswith(ESCAPE)):
         return name
     return ESCAPE + name.encode("unicode_escape").decode()
+
+
+def all_written(names: Sequence[str]) -> Sequence[str | None]:
+    """Return what `written` returns for each of some names, in less time than one by one."""
+    text = "".join(names)
+    return list(map(written, names)) if "\0" in text or ESCAPE in text else names
 
 
 def read_name(stored: str | None) -> str | None:

@@ -85,7 +85,9 @@ def _array_of(items: Sequence[Any]) -> str | bytes:
     if kinds == {str}:  # most are, and this takes half the time
         parts = [b""] * (2 * len(items))
         parts[1::2] = texts = list(map(str.encode, items))
-        parts[::2] = map(_length, map(len, texts))
+        sizes = list(map(len, texts))
+        is_one = sizes.count(sizes[0]) == len(sizes)  # as tokens are
+        parts[::2] = [_length(sizes[0])] * len(sizes) if is_one else map(_length, sizes)
     else:
         both = [one.encode() if type(one) is str else one for one in items]
         parts = [_NULL if one is None else _length(len(one)) + one for one in both]

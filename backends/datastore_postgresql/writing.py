@@ -6,7 +6,7 @@ still. The same statement says of the others what is stored instead, which saves
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
@@ -20,7 +20,7 @@ from datastore.contents import content_of
 from datastore.revisions import new_revision
 from datastore.values import encode
 from datastore_postgresql.client import Row, Session
-from datastore_postgresql.codec import STATE, is_held, known_of, written
+from datastore_postgresql.codec import STATE, all_written, is_held, known_of, written
 from datastore_postgresql.failures import NAME
 from datastore_postgresql.vectors import MOST_DIMENSIONS, OF_VECTORS, Vectors, text_of
 
@@ -112,7 +112,7 @@ class Records(Primitives):
 
     def _some(self, changes: Sequence[Change], token: str) -> list[Row]:
         """Make several changes, and return what `_statement` does."""
-        changes = sorted(changes, key=_id_of)  # locks in one order
+        changes = sorted(changes, key=_id_of)  # locks in one order: the server takes arrays from front to back
         number = len(changes)
         columns = _plain_columns(changes, token)
         if columns is None:
@@ -129,8 +129,11 @@ class Records(Primitives):
         is_plain = hows == {_CHANGE} and all(change.write.if_revision is None for change in changes)  # type: ignore[union-attr]  # as in `_one`
         statement = _statement(self._table, hows, (*same, *null), tuple(null), vector, is_plain=is_plain)
         found = self._session.ask(statement, parameters)
-        if is_plain and len(found) < number:
-            done = {row[1] for row in found}
+        if is_plain and len(found) == number:
+            return [()] * number
+        if is_plain:
+            done = {id for (id,) in found}
+            found = [(None, id) for id in done]
             found += self._session.ask(self._load, ([one.id for one in changes if one.id not in done],))
         return found
 
@@ -200,28 +203,25 @@ def _plain_columns(changes: Sequence[Change], token: str) -> dict[str, list[Any]
     if not all(lives) or set(map(type, writes)) != {Put}:
         return None
     number = len(changes)
-    put, over, after = _transposed(Put, writes), _transposed(Known, overs), _transposed(Known, afters)
+    put: Any = Put(*map(list, zip(*writes, strict=True)))  # type: ignore[arg-type]  # each field holds a column
     if any(put.metadata) or put.content.count(None) < number or put.vector.count(None) < number:
         return None
-    columns = {"_id": put.id, "seen": over.token, "token": [token] * number}
-    if after.expires_at.count(None) < number:
-        columns["expiresAt"] = after.expires_at
-    if any(after.fences):
-        columns["fences"] = [one or None for one in after.fences]
+    columns = {"_id": put.id, "seen": [over.token for over in overs], "token": [token] * number}
+    expiries, fences = [after.expires_at for after in afters], [after.fences for after in afters]
+    if expiries.count(None) < number:
+        columns["expiresAt"] = expiries
+    if any(fences):
+        columns["fences"] = [one or None for one in fences]
     held = list(map(is_held, put.json))
     if any(held):
         columns["value"] = put.json if all(held) else _where(held, put.json)
     if not all(held):
         columns["valueText"] = _where([not one for one in held], put.json)
-    columns["revision"], columns["updatedAt"] = list(map(written, after.revision)), after.updated_at
-    columns["recentWrites"], columns["updatedByAgent"] = after.writes, list(map(written, after.updated_by_agent))
+    columns["revision"], columns["updatedAt"] = all_written(put.revision), put.at
+    columns["recentWrites"] = [after.writes for after in afters]
+    columns["updatedByAgent"] = all_written(put.agent)
     columns["how"] = [_CHANGE] * number
     return columns
-
-
-def _transposed(kind: Callable[..., Any], rows: Iterable[Sequence[Any]]) -> Any:
-    """Return one of several named tuples' kind whose fields hold a column each."""
-    return kind(*map(list, zip(*rows, strict=True)))
 
 
 def _where(wanted: Sequence[bool], texts: Sequence[str]) -> list[str | None]:
@@ -281,8 +281,8 @@ def _statement(
         same: What is the same for all changes: the parameter is this, and not an array. All of a single change is.
         null: What is NULL for all changes, and no parameter.
         vector: Where the type of vectors is, to store these as well (`Vectors.at`); ``None`` not to.
-        is_plain: Whether it says nothing of changes that were not made. Of a single one it then returns nothing: the
-            server tells how many rows it has changed.
+        is_plain: Whether it says nothing of changes that were not made, and only the ids of the others. Of a single one
+            it then returns nothing: the server tells how many rows it has changed.
     """
     left_out = _METADATA if _METADATA.issubset(null) and hows == {_CHANGE} else frozenset[str]()
     names = [name for name in _names(hows) if name not in left_out and (vector or name not in OF_VECTORS)]
@@ -298,7 +298,10 @@ def _statement(
     further = dict.fromkeys(_JSON, "::jsonb") | {"vector": f"::{vector}vector"}
     cast = {name: f"{raw[name]}{further.get(name, '')}" for name in names}
     columns = [name for name in names if name not in ("_id", "how", "seen")]
+    unnested = f"unnest({', '.join(f'%({name})s::{types[name]}[]' for name in arrays)})"
     source = "given AS g" if arrays else "(SELECT) AS g"
+    if arrays and is_plain:  # without the temporary table, which each value is copied into and out of again
+        source = f"{unnested} AS g ({_listed(arrays)})"
 
     def of(*some: str) -> str:
         """Return the condition for the changes of some kinds."""
@@ -329,11 +332,9 @@ def _statement(
         parts["removed"] = f"DELETE FROM {table} AS t USING {source} WHERE {of(_REMOVE)}"
     for name in parts.keys() - {"made"}:
         parts[name] += f' AND t."_id" = {raw["_id"]} AND coalesce(t."token", \'-\') = {raw["seen"]} RETURNING t."_id"'
-    unnested = ", ".join(f"%({name})s::{types[name]}[]" for name in arrays)
-    given = f"given ({_listed(arrays)}) AS MATERIALIZED (SELECT * FROM unnest({unnested}) ORDER BY 1)" if arrays else ""
     if is_plain:
-        changed, _, returned = parts["changed"].partition(" RETURNING ")
-        return f"WITH {given} {changed} RETURNING NULL::text, {returned}" if arrays else changed
+        return parts["changed"] if arrays else parts["changed"].partition(" RETURNING ")[0]
+    given = f"given ({_listed(arrays)}) AS MATERIALIZED (SELECT * FROM {unnested})" if arrays else ""
     ids = f"SELECT {raw['_id']} FROM {source}"
     done = " UNION ALL ".join(f'SELECT "_id" FROM {part}' for part in parts)
     steps = [given] * bool(arrays) + [f"{name} AS ({part})" for name, part in parts.items()]
@@ -363,7 +364,7 @@ def _counting_statement(table: str) -> str:
     last = "g.at >= coalesce(t.\"lastAccessedAt\", '')"
     return f"""
         WITH given (id, created, number, mark, agent, at) AS MATERIALIZED (
-            SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[]) ORDER BY 1
+            SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[])
         ), counted AS (
             UPDATE {table} AS t SET "accessCount" = t."accessCount" + g.number,
                 "recentCounts" = left(g.mark || coalesce(t."recentCounts", ''), {MARK_LENGTH * REMEMBERED}),

@@ -97,11 +97,13 @@ class Counter:
                     raise error if lost is None else lost  # noqa: B904 - the earlier error has its own cause
                 problem = error  # the read was refused just now; most often the next one works
             else:
-                for id, access in list(pending.items()):
-                    if self._is_done(access, states[id]):
-                        del pending[id]
-                if not pending:
-                    return
+                # Of what nobody has looked at, nothing is done before it is sent: most calls need no closer look.
+                if self.accounts or set(map(type, states.values())) != {Unseen}:
+                    for id, access in list(pending.items()):
+                        if self._is_done(access, states[id]):
+                            del pending[id]
+                    if not pending:
+                        return
                 problem = self._count(pending, states)
                 if not pending:
                     return

@@ -19,7 +19,7 @@ from datastore.adapters.contention import came_too_late, contention
 from datastore.adapters.knowledge import ABSENT, Known, Memory, State, Unseen
 from datastore.adapters.primitives import Primitives
 from datastore.adapters.remembering import new_mark
-from datastore.backend import Delete, Outcome, Put, Restore, Touch
+from datastore.backend import DONE, Delete, Outcome, Put, Restore, Touch
 from datastore.errors import DataStoreError
 from datastore.turns import keep_newest
 
@@ -100,15 +100,15 @@ class Writer:
         answer: _Answer | None = None
         alone = len(writes) == 1
         if _are_puts(writes):
-            states = [primitives.guess(write, self._memory.get(write.id), alone) for write in writes]
+            guess, get = primitives.guess, self._memory.get
+            states = [guess(write, get(write.id), alone) for write in writes]
             changes = _foreseen(writes, states, primitives.rules)
         else:
             states, changes = [], None
         if changes is not None:
             answer = _answer_to(changes, primitives)
-            if all(isinstance(result, Applied) for result in answer.results):
-                done = [self._applied(change, result) for change, result in zip(changes, answer.results, strict=True)]  # type: ignore[arg-type]  # as was just seen
-                return primitives.completed(writes, done)
+            if set(map(type, answer.results)) == {Applied}:
+                return primitives.completed(writes, self._all_applied(changes, answer.results))  # type: ignore[arg-type]  # as was just seen
         if states:  # asked for once: an adapter may begin something with its guess
             jobs = [
                 _Job(write, state, None, self._memory.get(write.id) is None)
@@ -246,6 +246,18 @@ class Writer:
         if raised is not None:
             raise raised
         return late
+
+    def _all_applied(self, changes: Sequence[Change], results: Sequence[Applied]) -> list[Outcome]:
+        """Do what `_applied` does for puts (`_foreseen`).
+
+        Those that were changed together mostly share a token, and the database has nothing else to say.
+        """
+        told, known = results[0], [change.after for change in changes]
+        is_alike = results.count(told) == len(changes) and told.outcome is None and told.after is None
+        if not is_alike or None in known:
+            return [self._applied(change, result) for change, result in zip(changes, results, strict=True)]
+        self._memory.note_changed([change.write.id for change in changes], known, told.token)  # type: ignore[arg-type]  # it is what a put leaves
+        return [DONE] * len(changes)
 
     def _applied(self, change: Change, result: Applied) -> Outcome:
         after: State | None = result.after

@@ -153,7 +153,7 @@ class BatchCalls(Bound):
         statement for each item.
         """
         scope = scope_of(self)
-        puts = {(put.namespace, put.key): put for put in _puts(scope, items, metadata, ttl)}
+        puts = {put.id: put for put in _puts(scope, items, metadata, ttl)}
         return _put_all(scope, "set_many", list(puts.values()))
 
     @bounded
@@ -185,11 +185,11 @@ class BatchCalls(Bound):
         Requests: as ``set_many``.
         """
         scope = scope_of(self)
-        puts: dict[tuple[str, str], Put] = {}
+        puts: dict[str, Put] = {}
         for put in _puts(scope, items, metadata, ttl):
             if put.if_revision is not None:
                 raise InvalidValueError(f"items[{put.key!r}] has an if_revision; add_many stores only new records")
-            if puts.setdefault((put.namespace, put.key), put) is not put:
+            if puts.setdefault(put.id, put) is not put:
                 raise InvalidValueError(f"items[{put.key!r}] is there twice; a record is new only once")
         return _put_all(scope, "add_many", [put._replace(if_absent=True) for put in puts.values()])
 
