@@ -7,12 +7,13 @@ The rows: one `set`, one tracked `get`, `set_many` and `get_many` of 100 keys, a
 with JSON values of about 500 bytes, which exist before the clock starts. Everything is counted in keys per second.
 
 - *ours* runs with its default options, so every `get` is counted. The counts of a turn are written before its clock
-  stops, although in real use they are written in the background (``--uncounted`` turns counting off on our side, as it
-  is on the other).
+  stops, although in real use they are written in the background (``--uncounted`` turns counting off on both sides).
 - *redis-py* does the same useful work, as one would write it: a hash with the value as JSON text, when and by whom it
   was created, when it was changed and a revision, and a sorted set of the keys. `set` is a pipeline of ``HSETNX`` for
   what stays, ``HSET`` and ``ZADD``, `get` is ``HMGET`` of the value and the expiry, the batches are pipelines of the
-  same. It counts no accesses, merges no metadata, and does not notice what is sent twice.
+  same. Accesses are counted in memory, and written together at the end of a turn: ``HINCRBY``, and ``HSET`` of when and
+  by whom. It merges no metadata, does not notice what is sent twice, not even counts, and counting makes anew what was
+  deleted meanwhile. Both sides read answers with hiredis, redis-py's faster parser.
 - *plain* is ``SET`` and ``GET`` of the JSON text, ``MSET`` and ``MGET``: the least that there is. It has no target.
 """
 
@@ -24,6 +25,7 @@ import json
 import random
 import sys
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,7 +59,7 @@ def main() -> None:
     client = redis.Redis.from_url(url)
     store = datastore.connect(f"{url}/benchmark_{uuid.uuid4().hex}", **options)
     try:
-        contest(arguments, store, Bare(client), Plain(client))
+        contest(arguments, store, Bare(client, counts=not arguments.uncounted), Plain(client))
     finally:
         store.backend.drop()
         for key in client.scan_iter("bare:*", 1_000):
@@ -67,8 +69,9 @@ def main() -> None:
 class Bare:
     """What one would write without this package."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, *, counts: bool) -> None:
         self.client = client
+        self.accesses: Counter[str] | None = Counter() if counts else None
 
     def set(self, key: str, value: Any) -> None:
         self.set_many({key: value})
@@ -87,6 +90,8 @@ class Bare:
 
     def get(self, key: str) -> Any:
         value, _ = self.client.hmget(f"bare:{{u}}:{key}", "value", "expiresAt")
+        if self.accesses is not None:
+            self.accesses[key] += 1
         return json.loads(value)
 
     def get_many(self, keys: list[str]) -> dict[str, Any]:
@@ -94,10 +99,22 @@ class Bare:
             for key in keys:
                 pipeline.hmget(f"bare:{{u}}:{key}", "value", "expiresAt")
             found = pipeline.execute()
+        if self.accesses is not None:
+            self.accesses.update(keys)
         return {key: json.loads(value) for key, (value, _) in zip(keys, found, strict=True)}
 
     def list_keys(self) -> list[str]:
         return [key.decode() for key in self.client.zrangebylex("bare:{u}", "-", "+")]
+
+    def flush(self) -> None:
+        if self.accesses:
+            last = {"lastAccessedAt": datetime.now(UTC).isoformat(), "lastAccessedByAgent": "a"}
+            with self.client.pipeline(transaction=False) as pipeline:
+                for key, number in self.accesses.items():
+                    pipeline.hincrby(f"bare:{{u}}:{key}", "accessCount", number)
+                    pipeline.hset(f"bare:{{u}}:{key}", mapping=last)
+                pipeline.execute()
+            self.accesses.clear()
 
 
 class Plain:
@@ -157,7 +174,7 @@ def contest(arguments: argparse.Namespace, store: datastore.DataStore, bare: Bar
             {side: calls[name] for side, calls in sides.items() if name in calls},
             rounds=arguments.rounds,
             seconds=arguments.seconds,
-            settle={OURS: store.flush},
+            settle={OURS: store.flush, BARE: bare.flush},
             clock=arguments.clock,
             label=name,
         )

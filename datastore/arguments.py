@@ -113,6 +113,8 @@ def check_name(value: object, parameter: str) -> str:
     Raises:
         InvalidNameError: If it is not text, or holds a lone surrogate.
     """
+    if type(value) is str and value.isascii():  # most are, and need no closer look
+        return value
     if not is_a(value, str):
         raise InvalidNameTypeError(f"{parameter} is {kind_of(value)}; it must be a str")
     text = as_text(value)
