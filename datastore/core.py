@@ -372,7 +372,14 @@ class Core:
                 at_once, limit = None, min(limit * 8, most)
 
     def pages_of_call(
-        self, range: IdRange, fields: Fields, after: str | None, at_once: int | None, *, reverse: bool
+        self,
+        range: IdRange,
+        fields: Fields,
+        after: str | None,
+        at_once: int | None,
+        on_damaged: Callable[[DamagedRecordError], None] = skip,
+        *,
+        reverse: bool,
     ) -> tuple[Sequence[Document], Iterator[Sequence[Document]]]:
         """Return the first page that `pages` yields, and an iterator over the others.
 
@@ -384,6 +391,7 @@ class Core:
             fields: How much of each document is needed.
             after: Where to go on.
             at_once: How many documents to read at first; ``None`` for as many as fit.
+            on_damaged: Called for each damaged document, as by `pages`.
             reverse: Whether to read in the opposite order.
         """
         backend = self.backend
@@ -393,14 +401,14 @@ class Core:
         page = self._first_page(backend, range, fields, limit, after, reverse)
         found = len(page.documents)
         if page.damaged or expires(page.documents):
-            page = self._live(page, skip)
+            page = self._live(page, on_damaged)
         if page.after is None:
             return page.documents, _NO_MORE
         if at_once is not None and found == len(page.documents) == limit < at_once:
             at_once -= found  # as in `pages`
         else:
             at_once = min(limit * 8, most)
-        return page.documents, self.pages(range, fields, page.after, at_once, reverse=reverse)
+        return page.documents, self.pages(range, fields, page.after, at_once, on_damaged, reverse=reverse)
 
     def _first_page(
         self, backend: Backend, range: IdRange, fields: Fields, limit: int, after: str | None, reverse: bool

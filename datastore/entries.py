@@ -213,14 +213,15 @@ class Stored(NamedTuple):
 _new_entry = partial(tuple.__new__, Entry)
 
 
-def entries_backward(documents: Sequence[Document], prefix: str) -> list[Entry] | None:
-    """Return the entries of documents from the last to the first, if each holds one, and none is missing between them.
+def single_entries(documents: Sequence[Document], prefix: str, *, reverse: bool) -> list[Entry] | None:
+    """Return the entries of documents, if each holds one, and none is missing between them.
 
     It takes a third of the time of looking at each (`Stored`), which everything else needs: then it returns ``None``.
 
     Args:
-        documents: At least one.
+        documents: At least one, in the order of their numbers.
         prefix: What their ids begin with.
+        reverse: Whether they are in the opposite order.
     """
     if type(documents) is EntryDocuments:
         if documents.metadata is not None:
@@ -232,14 +233,15 @@ def entries_backward(documents: Sequence[Document], prefix: str) -> list[Entry] 
             return None
     try:
         key = decode_key(ids[0][len(prefix) :])
-        beginning, newest = log_of(key), int(key[-_DIGITS:])
+        beginning, number = log_of(key), int(key[-_DIGITS:])
         times = times_of(created)
         if not _are_names(agents):
             return None
     except (ValueError, TypeError):  # the closer look finds out which of them
         return None
-    numbers = range(newest, newest - len(ids), -1)
-    if not are_ids_at(ids, prefix, beginning, numbers):
+    step = -1 if reverse else 1
+    numbers = range(number, number + step * len(ids), step)
+    if len(ids) > 1 and not are_ids_at(ids, prefix, beginning, numbers):  # one was decoded, and so is what it must be
         return None
     return list(map(_new_entry, zip(numbers, values, agents, times, strict=True)))
 

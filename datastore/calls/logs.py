@@ -16,8 +16,9 @@ next number is taken. A holder whose lease is over finds a higher number there, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache, partial
+from itertools import chain
 from typing import Any, Self
 
 from datastore.allowances import Gathered
@@ -26,7 +27,7 @@ from datastore.backend import Delete, Document, Fields, IdRange, Put
 from datastore.calls.listings import most, with_keys
 from datastore.core import Core
 from datastore.documents import living, skip, sound_of
-from datastore.entries import MOST, Entry, Span, Stored, beginning_of, entries_backward, key_at, log_of, no_log
+from datastore.entries import MOST, Entry, Span, Stored, beginning_of, key_at, log_of, no_log, single_entries
 from datastore.errors import ConflictError, DamagedRecordError, DataStoreError, InvalidValueError, QueryError, kind_of
 from datastore.fences import fences_after
 from datastore.frozen import NamedTuple
@@ -264,6 +265,10 @@ class Place(NamedTuple):
         """Return the id of the record that begins with the entry of a number."""
         return self.scope.prefix + encode_key(key_at(self.beginning, number))
 
+    def range(self, low: int, high: int) -> IdRange:
+        """Return the ids of the records that begin with the entries from one number up to another."""
+        return _range(self.scope.prefix, self.beginning, low, high)
+
     @property
     def known_as(self) -> str:
         """By what its end is remembered."""
@@ -284,6 +289,12 @@ class End(NamedTuple):
     there was none."""
 
 
+@lru_cache(256)  # nearly every read is up to the end of one of a few logs
+def _range(prefix: str, beginning: str, low: int, high: int) -> IdRange:
+    first, end = (prefix + encode_key(key_at(beginning, number)) for number in (low, high))
+    return IdRange(first, end)
+
+
 def _raise(error: DamagedRecordError) -> None:
     raise error
 
@@ -298,33 +309,31 @@ def _number(value: object, parameter: str, least: int) -> int:
 
 
 def _scan(
-    log: Place,
-    low: int,
-    high: int,
-    at_once: int | None,
-    gathered: Gathered | None = None,
-    *,
-    reverse: bool = False,
-    whole: bool = False,
+    log: Place, low: int, high: int, at_once: int | None, gathered: Gathered | None = None, *, whole: bool = False
 ) -> Iterator[Stored]:
     """Yield the records whose first number is from ``low`` up to ``high``: as much as entries need, or the whole."""
+    core = log.scope.core
+    fields = Fields.ALL if whole else _fields(core)
+    first, others = core.pages_of_call(log.range(low, high), fields, None, at_once, _raise, reverse=False)
+    yield from _stored_in(log, chain((first,), others), gathered)
+
+
+def _stored_in(log: Place, pages: Iterable[Sequence[Document]], gathered: Gathered | None) -> Iterator[Stored]:
     scope = log.scope
-    range = IdRange(log.id(low), log.id(high))
-    fields = Fields.ALL if whole else _fields(scope.core)
-    for documents in scope.core.pages(range, fields, None, at_once, _raise, reverse=reverse):
+    for documents in pages:
         found = documents if gathered is None else list(gathered.each(documents))
         yield from Stored.all_of(found, scope.prefix)
         scope.core.check_open()
 
 
 def _pieces_backward(
-    log: Place, low: int, high: int, limit: int | None, gathered: Gathered
+    log: Place, pages: Iterable[Sequence[Document]], gathered: Gathered
 ) -> Iterator[list[Entry] | Stored]:
     """Yield what `_scan` yields backward; of a page that holds nothing but single entries, these."""
     scope = log.scope
-    for documents in _pages_backward(log, IdRange(log.id(low), log.id(high)), limit):
+    for documents in pages:
         found = list(gathered.each(documents)) if gathered.is_limited else documents
-        entries = entries_backward(found, scope.prefix) if found else None
+        entries = single_entries(found, scope.prefix, reverse=True) if found else None
         if entries is not None:
             yield entries
         else:
@@ -332,24 +341,25 @@ def _pieces_backward(
         scope.core.check_open()
 
 
-def _pages_backward(log: Place, range: IdRange, limit: int | None) -> Iterator[Sequence[Document]]:
-    """Yield the records of a range backward: at first as many as probably hold so many entries.
+def _pages_backward(
+    log: Place, range: IdRange, limit: int | None
+) -> tuple[Sequence[Document], Iterator[Sequence[Document]]]:
+    """Return the records of a range backward, as `Core.pages_of_call` does.
+
+    At first so many are read as probably hold so many entries.
 
     Requests: 1 per page; 1 more if the records hold fewer entries than those that were looked at before.
     """
     core = log.scope.core
     fields = _fields(core)
     end: End | None = core.root.ends.get(log.known_as)
-    if limit is not None and end is not None and end.least > 1:
-        number = -(-limit // end.least)
-        pages = core.pages(range, fields, None, number, _raise, reverse=True)
-        found = next(pages)
-        yield found
-        if len(found) < number:  # it was all, or the page of the database is full, or some have expired
-            yield from pages
-            return
-        range = range._replace(end=found[-1].id)
-    yield from core.pages(range, fields, None, limit, _raise, reverse=True)
+    if limit is None or end is None or end.least < 2:
+        return core.pages_of_call(range, fields, None, limit, _raise, reverse=True)
+    number = -(-limit // end.least)
+    first, others = core.pages_of_call(range, fields, None, number, _raise, reverse=True)
+    if len(first) == number:  # else it was all, or the page of the database is full, or some have expired
+        others = core.pages(range._replace(end=first[-1].id), fields, None, limit, _raise, reverse=True)
+    return first, others
 
 
 def _fields(core: Core) -> Fields:
@@ -359,7 +369,12 @@ def _fields(core: Core) -> Fields:
 
 def _last_before(log: Place, number: int) -> Stored | None:
     """Return the record that holds the last entry before a number, and perhaps that one, too."""
-    return next(_scan(log, 0, number, 1, reverse=True), None)
+    scope = log.scope
+    first, others = scope.core.pages_of_call(log.range(0, number), _fields(scope.core), None, 1, _raise, reverse=True)
+    for documents in chain((first,), others):
+        for stored in Stored.all_of(documents, scope.prefix):
+            return stored
+    return None
 
 
 # ------------------------------------------------------------------------------------------------------- appending
@@ -484,9 +499,21 @@ def _in_last(log: Place, span: Span) -> list[Entry] | None:
 
 
 def _forward(log: Place, span: Span) -> list[Entry]:
-    core, gathered = log.scope.core, Gathered()
-    entries: list[Entry] = []
+    core, gathered, limit = log.scope.core, Gathered(), span.limit
     low, began = span.low, core.clock()
+    first, others = core.pages_of_call(log.range(low, span.high), _fields(core), None, limit, _raise, reverse=False)
+    if first and not gathered.is_limited:
+        found = single_entries(first, log.scope.prefix, reverse=False)
+        if found is not None and found[0].number == low:
+            more = None if limit is not None and len(found) >= limit else next(others, None)
+            if more is None:  # as nearly always, this is all that was asked for
+                core.check_open()
+                if span.high == MOST and (limit is None or len(found) < limit):
+                    _learn(log, End(low + len(found), began, "", _least(log, 1)))
+                return found[:limit]
+            others = chain((more,), others)
+    records = _stored_in(log, chain((first,), others), gathered)
+    entries: list[Entry] = []
     last: Stored | None = None
 
     def take(stored: Stored) -> None:
@@ -498,7 +525,7 @@ def _forward(log: Place, span: Span) -> list[Entry]:
 
     while low < span.high:
         begin = low
-        for stored in _scan(log, low, span.high, span.limit, gathered):
+        for stored in records:
             if stored.number != low and not stored.trimmed:
                 before = _last_before(log, stored.number)
                 if before is None or before.next != stored.number:
@@ -510,8 +537,8 @@ def _forward(log: Place, span: Span) -> list[Entry]:
                     if low > stored.number:
                         break  # it says that this one was trimmed meanwhile, and where the log begins now
             take(stored)
-            if span.limit is not None and len(entries) >= span.limit:
-                return entries[: span.limit]
+            if limit is not None and len(entries) >= limit:
+                return entries[:limit]
             if low != stored.next:
                 break  # marks follow, up to where the log begins now
         else:
@@ -522,17 +549,27 @@ def _forward(log: Place, span: Span) -> list[Entry]:
             if last is not None and last.next == low and span.high == MOST:
                 _learn(log, End(low, began, last.fences, _least(log, last.left)))
             break
-    return entries[: span.limit]
+        records = _scan(log, low, span.high, limit, gathered)
+    return entries[:limit]
 
 
 def _backward(log: Place, span: Span) -> list[Entry]:
-    core, gathered = log.scope.core, Gathered()
+    core, gathered, most = log.scope.core, Gathered(), span.limit
+    number, began = span.high, core.clock()
+    first, others = _pages_backward(log, log.range(span.low, number), most)
+    if first and not gathered.is_limited:
+        found = single_entries(first, log.scope.prefix, reverse=True)
+        if found is not None and (found[-1].number <= span.low or (most is not None and len(found) >= most)):
+            core.check_open()  # as nearly always, this is all that was asked for
+            if number == MOST:
+                _learn(log, End(found[0].number + 1, began, "", 1))
+            return found[:most]
+    pages = chain((first,), others)
     entries: list[Entry] = []
-    number, began, most = span.high, core.clock(), span.limit
     end: End | None = None
     is_first = True
     while True:
-        for stored in _pieces_backward(log, span.low, number, most, gathered):
+        for stored in _pieces_backward(log, pages, gathered):
             if isinstance(stored, list):
                 if not is_first and stored[0].number != number - 1:
                     break
@@ -564,6 +601,8 @@ def _backward(log: Place, span: Span) -> list[Entry]:
             return entries
         if before.number < span.low:
             return (entries + before.entries(span)[::-1])[: span.limit]
+        first, others = _pages_backward(log, log.range(span.low, number), most)
+        pages = chain((first,), others)
 
 
 # -------------------------------------------------------------------------------------------------------- trimming

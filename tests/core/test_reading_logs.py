@@ -1,6 +1,7 @@
 """Reading logs from their end: what is read is what is returned, however many entries were appended together."""
 
 import sqlite3
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -75,6 +76,38 @@ def test_where_fewer_are_together_than_before_one_page_more_is_read(agent, stran
         pages.clear()
         assert [entry.value for entry in log.read(limit=20, reverse=True)] == list(range(1_009, 989, -1))
         assert pages == expected
+
+
+def test_entries_that_were_appended_one_by_one_are_read_once(agent, pages):
+    log = agent.log("talk")
+    for number in range(30):
+        log.append(number)
+    for reverse in (False, True):
+        pages.clear()
+        assert len(log.read(reverse=reverse)) == 30
+        assert [entry.number for entry in log.read(after=10, reverse=reverse)][:: 1 - 2 * reverse] == [*range(11, 31)]
+        assert len(log.read(limit=5, reverse=reverse)) == 5
+        assert len(log.read(after=25, before=28, reverse=reverse)) == 2
+        assert pages == [30, 20, 5, 2]
+
+
+@pytest.mark.parametrize("together", [None, 4, 9])
+def test_what_is_on_several_pages_is_read_whole(agent, together, monkeypatch):
+    """A page of the database has three records; one of them has two entries, or none has."""
+    backend = scope_of(agent).core.backend
+    monkeypatch.setattr(backend, "capabilities", replace(backend.capabilities, scan_page=3))
+    log = agent.log("talk")
+    number = 1
+    while number < 12:
+        number = log.append(*range(2 if number == together else 1)) + (2 if number == together else 1)
+    for after in range(13):
+        for before in (None, 1, 5, 6, 12, 13):
+            for limit in (None, 1, 3, 4, 6, 20):
+                meant = [at for at in range(1, number) if at > after and (before is None or at < before)]
+                found = log.read(after=after, before=before, limit=limit)
+                assert [entry.number for entry in found] == meant[:limit]
+                found = log.read(after=after, before=before, limit=limit, reverse=True)
+                assert [entry.number for entry in found] == meant[::-1][:limit]
 
 
 @pytest.mark.parametrize("seed", range(12))
