@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from datastore import AgentDataStore, AsyncAgentDataStore, AsyncLog, Entry, ValueTooLargeError
 from datastore.bridges.extras import needs
-from datastore.bridges.given import ago, awaited, check_keep, log_of, span_of, unknown_format
-from datastore.bridges.large import all_held, prefix_of, small, sweep, whole
+from datastore.bridges.given import ago, awaited, check_keep, log_of, span_of
+from datastore.bridges.large import prefix_of, small, sweep, whole
+from datastore.bridges.openai_reading import FORMAT, Popped, last_items, top_items
 
 with needs("The OpenAI Agents SDK", "openai-agents"):
     from agents.memory import SessionABC, SessionSettings
@@ -31,10 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DataStoreSession", "prune_sessions"]
 
-FORMAT = 1  # as `_last` matches it
 _PREFIX = "openai-"
-_FIRST_PAGE, _GROWTH = 1_000, 4  # entries that are read at first if all are wanted, and how many times as many then
-_TO_POP = 4  # so many are read to pop one: two are needed, and two more if another one was popped just before
+_PASSED_OVER = 16  # up to so many entries it takes less time to read them than to ask twice
 
 
 class DataStoreSession(SessionABC):
@@ -70,6 +69,10 @@ class DataStoreSession(SessionABC):
         self._store = awaited(data_store)
         self._log = log_of(self._store, _PREFIX, session_id, "session_id")
         self._ttl = None if ttl is None else span_of(ttl, "ttl")
+        self._popped: Popped | None = None
+        self._passed_over = 0
+        """How many entries the last read has passed over that are pops, or were popped: the next one reads as many more
+        at once."""
         self.session_id = session_id
         self.session_settings = session_settings or SessionSettings()
 
@@ -83,14 +86,20 @@ class DataStoreSession(SessionABC):
             UnsupportedError: If an entry is of a format that this version does not know.
             DamagedRecordError: If the blob of a large item is gone.
 
-        Requests: 1 page of the log with as many entries, however many there are; 1 or 2 more where items were popped.
+        Requests: 1 page of the log with as many entries, however many there are; 1 or 2 more where items were popped
+            that this session has not yet read past.
             Of all: 1 for 1,000 entries, 2 for 5,000, and so on. For each item of more than 1 MB those of `Blobs.get`.
         """
         if limit is None and self.session_settings is not None:
             limit = self.session_settings.limit
         if limit == 0:
             return []
-        found, _ = await self._last(None if limit is None or limit < 0 else limit)  # as in the SDK, all for those below
+        if limit is None or limit < 0:  # as in the SDK, all for those below
+            found, _ = await last_items(self._log, self._ttl, None)
+        else:
+            found, newest = await last_items(self._log, self._ttl, limit, at_once=limit + self._passed_over)
+            passed_over = newest + 1 - found[-1].number - len(found) if found else 0
+            self._passed_over = passed_over if passed_over <= max(limit, _PASSED_OVER) else 0
         return [entry.value["item"] if "item" in entry.value else await self._large(entry) for entry in reversed(found)]
 
     async def add_items(self, items: list[TResponseInputItem]) -> None:
@@ -104,6 +113,7 @@ class DataStoreSession(SessionABC):
         """
         if not items:
             return
+        self._popped = None
         entries: list[dict[str, Any]] = [{"format": FORMAT, "item": item} for item in items]
         try:
             await self._log.append(*entries)
@@ -115,17 +125,20 @@ class DataStoreSession(SessionABC):
     async def pop_item(self) -> TResponseInputItem | None:
         """Take the last item away, and return it; ``None`` if there is none. No two callers get the same one.
 
-        Requests: 2; 1 if there is none. 1 more if the last things that happened are several pops. Up to 4 more if
-            somebody wrote to the session meanwhile.
+        Requests: 2; 1 if there is none. 1 more if the last things that happened are several pops of others. Up to 4
+            more if somebody wrote to the session meanwhile, or since this session popped an item a second ago.
         """
-        top, seen = await self._last(2, at_once=_TO_POP)
+        popped, self._popped = self._popped, None
+        top, seen = await top_items(self._log, self._ttl, popped)
         if not top:
             return None
         known = len(top) > 1 or self._ttl is None  # else there may be one that only this session takes for expired
         hint = {"seen": seen, "rest": top[1].number if len(top) > 1 else 0} if known else {}
         number = await self._log.append({"format": FORMAT, "pop": hint})
         if number != seen + 1:
-            top, _ = await self._last(1, before=number)
+            top, _ = await last_items(self._log, self._ttl, 1, before=number)
+        elif len(top) > 1:
+            self._popped = Popped.now(number, top[1])
         return await self._large(top[0]) if top else None
 
     async def clear_session(self) -> None:
@@ -152,7 +165,7 @@ class DataStoreSession(SessionABC):
             those of deleting the ones that are not needed and older than an hour.
         """
         check_keep(keep)
-        found, newest = await self._last(keep)
+        found, newest = await last_items(self._log, self._ttl, keep)
         trimmed = await self._log.trim(before=found[-1].number if found else newest + 1)
         used = {entry.value["blob"] for entry in found if "blob" in entry.value}
         await sweep(self._store, await self._store.blobs.list(_blobs(self._log)), used=used)
@@ -162,52 +175,6 @@ class DataStoreSession(SessionABC):
         """Return the item of an entry, which may be in a blob."""
         item: TResponseInputItem = await whole(self._store, entry.value, "item", f"entry {entry.number}")
         return item
-
-    async def _last(
-        self, want: int | None, before: int | None = None, at_once: int | None = None
-    ) -> tuple[list[Entry], int]:
-        """Return the entries of the last items that the session holds, from the last one on, and the last number.
-
-        Args:
-            want: How many; ``None`` for all.
-            before: Only what was so before the entry of this number.
-            at_once: How many entries to read at first; ``None`` for as many as are wanted.
-        """
-        oldest = None if self._ttl is None else ago(self._ttl)
-        found: list[Entry] = []
-        popped = newest = 0
-        page = at_once or want or _FIRST_PAGE
-        more = 1
-        while True:
-            entries = await self._log.read(before=before, limit=page, reverse=True)
-            newest = max(newest, entries[0].number) if entries else newest
-            plain = bool(entries) and not popped and oldest is None and all_held(entries, "item", FORMAT)
-            if plain:  # as nearly always
-                found += entries if want is None else entries[: want - len(found)]
-                before = entries[-1].number
-            for entry in () if plain else entries:
-                if before is not None and entry.number >= before:
-                    continue  # a pop has led past it
-                before = entry.number
-                if oldest is not None and entry.at < oldest:
-                    return found, newest
-                match entry.value:
-                    case {"format": 1, "item": _} | {"format": 1, "blob": _}:
-                        if not popped:
-                            found.append(entry)
-                        popped = max(popped - 1, 0)
-                    case {"format": 1, "pop": {"seen": seen, "rest": int(rest)}} if seen == before - 1 and rest <= seen:
-                        before = rest + 1
-                    case {"format": 1, "pop": _}:
-                        popped += 1
-                    case _:
-                        raise unknown_format(f"entry {entry.number} of log {self._log.name!r}", FORMAT)
-                if len(found) == want:
-                    break
-            if len(found) == want or len(entries) < page or before is None or before <= 1:
-                return found, newest
-            more *= _GROWTH  # what was popped may lie among the next ones, too
-            page = page * _GROWTH if want is None else want - len(found) + popped + more
 
 
 async def prune_sessions(data_store: AgentDataStore | AsyncAgentDataStore, *, idle: float | timedelta) -> int:

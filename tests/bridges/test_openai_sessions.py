@@ -5,6 +5,7 @@ import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from time import monotonic
 
 import pytest
 from agents import Agent, Runner, set_tracing_disabled
@@ -25,6 +26,7 @@ from datastore import (
     UnsupportedError,
     connect,
 )
+from datastore.bridges import openai_reading
 from datastore.bridges.openai_sessions import DataStoreSession, prune_sessions
 from tests.bridges.counting import counted
 from tests.bridges.places import ON_SERVERS
@@ -175,13 +177,23 @@ class Interrupted:
 
 
 async def pop_while(session, meanwhile, got):
-    """Pop, and let somebody act between what the pop reads and what it writes. Nobody does if there is nothing."""
-    log, session._log = session._log, Interrupted(session._log, meanwhile)
+    """Pop, and let somebody act between what the pop reads and what it writes; return whether it wrote anything.
+
+    It does not if it knows that there is nothing.
+    """
+    acted = []
+
+    async def act():
+        acted.append(True)
+        await meanwhile()
+
+    log, session._log = session._log, Interrupted(session._log, act)
     try:
         item = await session.pop_item()
     finally:
         session._log = log
     got += [] if item is None and not got else [item]
+    return bool(acted)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -213,9 +225,8 @@ def test_whatever_is_done_in_whatever_order_it_holds_what_a_list_holds(seed, dat
         elif kind == "pop":
             assert await one.pop_item() == (expected.pop() if expected else None)
         else:
-            was_empty = not expected
-            await pop_while(one, add_one if kind.endswith("adds") else pop_one, got)
-            twice = 0 if was_empty else 1 if kind.endswith("adds") else 2
+            acted = await pop_while(one, add_one if kind.endswith("adds") else pop_one, got)
+            twice = 0 if not acted else 1 if kind.endswith("adds") else 2
             assert got == [expected.pop() if expected else None for _ in range(twice)]
         for limit in (None, chance.randint(1, 6)):
             assert await one.get_items(limit) == await other.get_items(limit) == expected[-(limit or 1_000) :]
@@ -281,8 +292,66 @@ def test_what_is_read_is_what_is_returned_however_it_was_added_and_popped(place,
         assert asked.read_by(lambda: items_of(session, 20)) == 20
         assert asked.by(lambda: pop(session)) == 2
         assert asked.read_by(lambda: items_of(session, 20)) <= 20 + 2 + 4, "two places are taken by what was popped"
-        assert asked.by(lambda: pop(session)) == 2, "also right after another one"
-        assert asked.by(lambda: pop(session)) == 3
+        assert asked.by(lambda: items_of(session, 20)) == 1, "which is known then"
+        assert asked.read_by(lambda: items_of(session, 20)) == 20 + 2
+        for number in range(38, 30, -1):
+            assert asked.by(lambda: pop(session)) == 2, "also right after others"
+            assert asked.by(lambda: items_of(session, 1)) <= 2
+            assert items_of(session, 1) == [number - 1]
+        other = DataStoreSession(asked.store.agent("ann", "assistant"), "talk")
+        assert asked.by(lambda: pop(other)) == 3, "where others have popped the last ones"
+
+
+class TestPoppingOneAfterAnother:
+    """A session knows what its last pop has left, and does not look at the end of the log for the next one."""
+
+    def test_what_was_cleared_since_is_not_returned(self, session, data_store):
+        other = DataStoreSession(data_store, "talk")
+        add(session, *range(6))
+        assert pop(session) == 5
+        asyncio.run(other.clear_session())
+        assert pop(session) is None
+        add(other, 6, 7)
+        assert [pop(session), pop(session), pop(session)] == [7, 6, None]
+
+    def test_what_was_pruned_since_is_not_returned(self, session, data_store):
+        other = DataStoreSession(data_store, "talk")
+        add(session, *range(3))
+        add(session, 3)
+        assert [pop(session), items_of(session)] == [3, [0, 1, 2]]
+        add(other, 4)
+        asyncio.run(other.prune(keep=1))
+        assert [pop(session), pop(session)] == [4, None]
+
+    @pytest.mark.parametrize("which", ["one", "both"])
+    def test_what_others_did_since_counts(self, session, data_store, which):
+        other = DataStoreSession(data_store, "talk")
+        add(session, *range(6))
+        assert pop(session) == 5
+        add(other, 6)
+        if which == "both":
+            add(session, 7)
+            assert pop(other) == 7
+        assert [pop(session), pop(other), pop(session), pop(session), items_of(other)] == [6, 4, 3, 2, [0, 1]]
+
+    @pytest.mark.parametrize("place", ["sqlite"], indirect=True)  # a file can be opened twice
+    def test_a_log_that_has_begun_again_is_another_one(self, session, url):
+        for number in range(6):
+            add(session, number)
+        assert pop(session) == 5
+        with connect(url) as store:  # which does not know where the log ended
+            store.forget("ann")
+            other = DataStoreSession(store.agent("ann", "assistant"), "talk")
+            for number in range(10, 17):
+                add(other, number)
+        assert [pop(session), items_of(session)] == [16, list(range(10, 16))]
+
+    def test_only_for_a_short_time(self, session, data_store, monkeypatch):
+        add(session, *range(6))
+        assert pop(session) == 5
+        before = monotonic()
+        monkeypatch.setattr(openai_reading, "monotonic", lambda: before + 60)
+        assert [pop(session), pop(session)] == [4, 3]
 
 
 class TestHostile:
@@ -423,6 +492,15 @@ class TestKeeping:
         add(session, 9)
         assert asyncio.run(session.prune()) > 0
         assert items_of(kept) == [9]
+
+    def test_of_pops_in_a_row_none_returns_what_is_past_its_time(self, data_store, clock):
+        kept = DataStoreSession(data_store, "talk")
+        session = DataStoreSession(data_store, "talk", ttl=timedelta(hours=1))
+        for late, number in ((7_200, 0), (0, 1), (7_200, 2), (0, 3), (0, 4), (0, 5)):
+            clock[0] = late
+            add(kept, number)
+        assert [pop(session), pop(session), pop(session), pop(session)] == [5, 4, 3, None]
+        assert items_of(kept) == [0, 1, 2]
 
     def test_all_but_the_last_ones_are_pruned(self, session, data_store):
         for number in range(20):
