@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 
 import pytest
 from typer.testing import CliRunner
@@ -110,6 +112,23 @@ def test_the_kit_runs_beside_the_store_and_leaves_nothing(store, own_directory):
 
 def test_a_scratch_area_must_be_empty(store):
     result = run("conformance", "memory://", "--scratch", "sqlite:///a.db", exit_code=1)
+    assert "is not empty" in result.stderr
+
+
+@pytest.mark.parametrize("what", ["a token", "what has expired", "a document of another program"])
+def test_a_scratch_area_with_anything_at_all_is_not_empty(own_directory, what):
+    """It is removed in the end, with whatever is in it."""
+    with datastore.connect("sqlite:///b.db") as store:
+        if what == "a token":
+            store.tokens.mint("ann", "a")
+        elif what == "what has expired":
+            store.agent("ann", "a").set("k", 1, ttl=1e-6)
+        else:
+            store.agent("ann", "a").set("k", 1)
+    if what == "a document of another program":
+        with contextlib.closing(sqlite3.connect("b.db")) as file, file:
+            assert file.execute("UPDATE agent_data_store SET _id = 'of another program'").rowcount == 1
+    result = run("conformance", "memory://", "--scratch", "sqlite:///b.db", "-k", "nothing", exit_code=1)
     assert "is not empty" in result.stderr
 
 
