@@ -7,8 +7,9 @@ import json
 import os
 import re
 import shlex
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -109,7 +110,14 @@ def in_one_line(when_interrupted: str = "interrupted") -> Iterator[None]:
     except OSError as error:
         if error.errno not in _FULL:
             raise
+        _drop_output()
         fail(f"the output cannot be written: {error.strerror}")
+
+
+def _drop_output() -> None:
+    """Let what is left of the output go nowhere: the interpreter writes it when it ends, and would fail again."""
+    with suppress(OSError, ValueError):  # it is no file of the operating system
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def in_commands(message: str) -> str:

@@ -174,7 +174,8 @@ class Work:
 
     def release(self) -> None:
         """Let others have the run. Nothing can be added through this object any more."""
-        self.lease.release()
+        if self.lease.is_held:  # who waits, or has ended the run, has let it go, and nobody is told of that twice
+            self.lease.release()
         if self._over is None:
             self.stop(LeaseLostError("this worker has released the run; resume() takes it again"))
 

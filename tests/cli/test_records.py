@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -73,10 +74,16 @@ def test_what_lies_beside_records_is_not_counted_as_records(filled):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
 @pytest.mark.parametrize("command", [["ls", *ANN], ["namespaces"], ["export", "sqlite:///agent_data_store.db", "-"]])
-def test_output_that_cannot_be_written_is_one_line_and_exit_code_1(filled, command):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_cannot_be_written_is_one_line_and_exit_code_1(filled, command, unbuffered):
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(
-            [sys.executable, "-m", "datastore", *command], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            [sys.executable, "-m", "datastore", *command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
         )
     assert (ended.returncode, ended.stderr) == (1, "datastore: the output cannot be written: No space left on device\n")
 
