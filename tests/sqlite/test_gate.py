@@ -123,10 +123,12 @@ def test_a_call_for_which_others_wait_goes_before_them(patient):
     until(lambda: entered == ["writer", "a", "b"])
 
 
-def test_a_newcomer_goes_before_one_that_is_only_being_woken(clock, patient):
+@pytest.mark.parametrize(("ahead", "waited"), [(False, 2 * gates._POLITE), (True, gates._POLITE / 2)])
+def test_a_newcomer_goes_before_one_that_is_only_being_woken(clock, patient, ahead, waited):
     gate, entered = Gate(), []
     place = gate.enter()
-    wait_in_line(gate, "a", entered)
+    wait_in_line(gate, "a", entered, ahead=ahead)
+    clock.now += waited
     place.release()  # as `leave` does first; the one that waits is not awake yet
     newcomer = gate.enter()
     assert not entered
@@ -134,10 +136,10 @@ def test_a_newcomer_goes_before_one_that_is_only_being_woken(clock, patient):
     until(lambda: entered == ["a"])
 
 
-def test_a_newcomer_waits_if_the_first_in_line_has_waited_for_a_while(clock, patient):
+def test_a_newcomer_waits_if_a_call_for_which_others_wait_has_waited_for_a_while(clock, patient):
     gate, entered = Gate(), []
     place = gate.enter()
-    wait_in_line(gate, "a", entered)
+    wait_in_line(gate, "a", entered, ahead=True)
     clock.now += 2 * gates._POLITE
     place.release()
     wait_in_line(gate, "b", entered)
@@ -147,7 +149,7 @@ def test_a_newcomer_waits_if_the_first_in_line_has_waited_for_a_while(clock, pat
 
 def test_a_call_that_an_interrupt_took_out_of_the_line_keeps_nobody_waiting(impatient):
     gate = Gate()
-    gate._line.append(gates._Waiting(monotonic() - 1))  # nobody is there who would go on
+    gate._line.append(gates._Waiting(monotonic() - 1, ahead=True))  # nobody is there who would go on
     place = gate.enter()
     gate.leave(place)
     assert not gate._line
