@@ -29,7 +29,7 @@ else:
                 return super().__new__(cls, name, bases, members)
             types = members.pop("__annotations__", {})
             defaults = [members.pop(field) for field in types if field in members]
-            made: Any = namedtuple(name, types, defaults=defaults, module=members["__module__"])  # noqa: PYI024 - above
+            made: Any = namedtuple(name, types, defaults=defaults, module=members["__module__"])  # noqa: PYI024 - the other is what this replaces
             made.__annotations__ = made.__new__.__annotations__ = types
             made.__orig_bases__ = (typing.NamedTuple,)
             for member, value in members.items():

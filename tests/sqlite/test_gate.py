@@ -178,18 +178,10 @@ def test_calls_that_take_long_do_not_wait_for_each_other(clock, patient):
     assert enters_after(gate, gate.enter()), "tried again"
 
 
-def test_a_thread_that_is_held_up_once_changes_nothing(clock, patient):
+@pytest.mark.parametrize("long", [0.005, 3.0], ids=["slow", "a thread that was held up"])
+def test_one_long_call_among_short_ones_changes_nothing(clock, patient, long):
     gate = Gate()
-    for seconds in [0.000_01] * 10 + [3.0] + [0.000_01] * 10:
-        place = gate.enter()
-        clock.now += seconds
-        gate.leave(place)
-    assert enters_after(gate, gate.enter())
-
-
-def test_one_long_call_among_short_ones_changes_nothing(clock, patient):
-    gate = Gate()
-    for seconds in [0.000_01] * 10 + [0.005] + [0.000_01] * 10:
+    for seconds in [0.000_01] * 10 + [long] + [0.000_01] * 10:
         place = gate.enter()
         clock.now += seconds
         gate.leave(place)
